@@ -1,0 +1,131 @@
+"""Runs an exported network in a task: OpenVINO, or Keras as the reference.
+
+Each Python worker compiles a network once and keeps it.
+"""
+
+import io
+import json
+import tempfile
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from helpers.backbones import KERAS_FILES, OPENVINO_FILES, Network, instruction_set
+
+_KERAS_BATCH = 16
+
+
+class Engine(Protocol):
+    """Turns photos into features."""
+
+    def features(self, photos: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """Features of RGB photos of shape (height, width, 3); shape (photos, width), in order."""
+
+
+@lru_cache(maxsize=1)
+def engine(network: Network) -> Engine:
+    """The network, compiled for this process.
+
+    Raises
+    ------
+    RuntimeError
+        If this processor computes the network's precision differently from the one that the
+        features are fingerprinted for, or not at all.
+    """
+    expected = network.request.get("instructions")
+    if expected is not None and expected != instruction_set():
+        raise RuntimeError(
+            f"PRECISION={network.request['precision']!r} must run on processors of one kind: "
+            f"the driver has {expected}, this one has {instruction_set()}"
+        )
+    if network.request["engine"] == "openvino":
+        return OpenvinoEngine(network)
+    return KerasEngine(network)
+
+
+class OpenvinoEngine:
+    """OpenVINO on one thread: as many tasks as cores share the machine."""
+
+    def __init__(self, network: Network) -> None:
+        import openvino
+
+        core = openvino.Core()
+        graph, weights = (network.files[name] for name in OPENVINO_FILES)
+        model = core.read_model(io.BytesIO(graph), io.BytesIO(weights))
+        precision = network.request["precision"]
+        hint = openvino.Type.bf16 if precision == "bf16" else openvino.Type.f32
+        settings = {
+            "INFERENCE_NUM_THREADS": 1,
+            "NUM_STREAMS": 1,
+            # By default every process pins itself to the same core.
+            "ENABLE_CPU_PINNING": False,
+            # By default a processor with AMX computes in bfloat16.
+            "INFERENCE_PRECISION_HINT": hint,
+        }
+        compiled = core.compile_model(model, "CPU", settings)
+        if compiled.get_property("INFERENCE_PRECISION_HINT") != hint:
+            raise RuntimeError(f"PRECISION must be one this processor has, got {precision!r}")
+        self._request = compiled.create_infer_request()
+        self._batch = int(network.request["batch"])
+        self._width = network.width
+
+    def features(self, photos: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """Features of RGB photos, computed in the fixed batch, photos of one size together."""
+        result = np.empty((len(photos), self._width), np.float32)
+        for indices in _batches(photos, self._batch):
+            stacked = np.stack([photos[i] for i in indices])
+            if len(indices) < self._batch:
+                short = self._batch - len(indices)
+                stacked = np.pad(stacked, ((0, short), (0, 0), (0, 0), (0, 0)))
+            outputs = self._request.infer({0: stacked}, share_inputs=True, share_outputs=True)
+            result[indices] = outputs[0][: len(indices)]
+        return result
+
+
+class KerasEngine:
+    """Keras on TensorFlow, on one thread: slow, and the reference the other is held to."""
+
+    def __init__(self, network: Network) -> None:
+        import tensorflow as tf
+
+        from helpers.builder import assembled, preprocessed
+
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        request = json.loads(json.dumps(dict(network.request)))
+        backbone = assembled(request, network.alpha, weights=None)
+        with tempfile.TemporaryDirectory() as scratch:
+            file = Path(scratch) / KERAS_FILES[0]
+            file.write_bytes(network.files[KERAS_FILES[0]])
+            backbone.load_weights(file)
+        model = preprocessed(backbone, request)
+        size = (network.input_size, network.input_size)
+
+        def forward(stacked: Any) -> Any:
+            enlarged = tf.image.resize(tf.cast(stacked, tf.float32), size)
+            return model(enlarged, training=False)
+
+        self._forward = tf.function(forward, reduce_retracing=True)
+        self._width = network.width
+
+    def features(self, photos: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """Features of RGB photos, photos of one size together."""
+        result = np.empty((len(photos), self._width), np.float32)
+        for indices in _batches(photos, _KERAS_BATCH):
+            result[indices] = self._forward(np.stack([photos[i] for i in indices])).numpy()
+        return result
+
+
+def _batches(photos: Sequence[NDArray[np.uint8]], most: int) -> list[list[int]]:
+    """Indices of photos of one shape, at most ``most`` together."""
+    order = sorted(range(len(photos)), key=lambda i: photos[i].shape)
+    batches = []
+    for _, same in groupby(order, key=lambda i: photos[i].shape):
+        indices = list(same)
+        batches += [indices[start : start + most] for start in range(0, len(indices), most)]
+    return batches

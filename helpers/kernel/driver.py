@@ -1,0 +1,158 @@
+"""What Livy would run far away: the driver's namespace and its Spark session, made when needed."""
+
+import gc
+import json
+import signal
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from helpers.kernel.cells import CellError, Code
+from helpers.kernel.execution import execute, png, text_withheld
+from helpers.kernel.options import spark_conf
+from helpers.kernel.progress import jobs
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+_NOT_OVER_LIVY = {
+    "display": "over Livy a cell shows text and, by '%matplot plt', a figure",
+    "get_ipython": "over Livy there is no IPython in the driver",
+}
+
+
+class Namespace(dict[str, Any]):
+    """Globals of the driver's cells: `spark` and `sc` are made when a cell first reads them.
+
+    Without ``__name__``, as in Livy: a cell is never ``"__main__"``.
+    """
+
+    def __init__(self, session: "Callable[[], SparkSession]") -> None:
+        super().__init__()
+        self._session = session
+
+    def __missing__(self, name: str) -> Any:
+        if name in ("spark", "sc"):
+            spark = self._session()
+            self.setdefault("spark", spark)
+            self.setdefault("sc", spark.sparkContext)
+            return self[name]
+        if name in _NOT_OVER_LIVY:
+            raise NameError(f"name {name!r} is not defined: {_NOT_OVER_LIVY[name]}", name=name)
+        raise KeyError(name)
+
+
+class Driver:
+    """One Livy session's worth of state.
+
+    Parameters
+    ----------
+    build : callable
+        Spark's options -> a session.
+    end : callable
+        Ends that session and its JVM.
+    """
+
+    def __init__(
+        self,
+        build: "Callable[[Mapping[str, str]], SparkSession]",
+        end: "Callable[[SparkSession], None]",
+    ) -> None:
+        self._build = build
+        self._end = end
+        self._lock = threading.RLock()
+        self._spark: SparkSession | None = None
+        self._starting = False
+        self._begun = False
+        self._settings: dict[str, object] = {}
+        self.namespace = Namespace(self.session)
+
+    def run(self, cell: Code, filename: str) -> bytes | None:
+        """Run a cell and return its figure as PNG, or None."""
+        self._begun = True
+        if cell.figure is None:
+            execute(cell.statements, self.namespace, filename)
+            return None
+        with text_withheld():
+            execute(cell.statements, self.namespace, filename)
+        return png(self.namespace, cell.figure)
+
+    def session(self) -> "SparkSession":
+        """The Spark session, started if there is none."""
+        with self._lock:
+            if self._spark is None:
+                self._starting = True
+                try:
+                    self._spark = _keeping_interrupts(lambda: self._build(self._options()))
+                finally:
+                    self._starting = False
+            return self._spark
+
+    def configure(self, settings: dict[str, object], force: bool) -> None:
+        """Take a session's fields in place of the former ones.
+
+        As in sparkmagic the session begins with the first cell, not with Spark: from then on
+        `force` is needed, and Spark stops, the namespace is emptied, and the next use of `spark`
+        starts anew.
+
+        Raises
+        ------
+        CellError
+            If a field is not Livy's, or a session has begun and `force` is false.
+        """
+        spark_conf(settings)
+        if self._begun and not force:
+            raise CellError(
+                "%%configure: the session has begun already; it must stand before the first cell "
+                "of code, or be given as '%%configure -f', which ends the session and its variables"
+            )
+        self.stop()
+        self.namespace.clear()
+        gc.collect()  # finalizers of Java objects must not meet the next session
+        self._settings = settings
+
+    def info(self) -> str:
+        """Tell the options and the state of the session."""
+        lines = [f"Options: {json.dumps(self._settings)}"]
+        if self._spark is None:
+            lines.append("Spark has not started: it does at the first use of spark or sc.")
+        else:
+            context = self._spark.sparkContext
+            lines.append(f"Spark {context.version}, {context.master}, {context.applicationId}")
+            lines.append(f"User interface: {context.uiWebUrl or 'none'}")
+        return "\n".join(lines)
+
+    def status(self) -> str:
+        """Tell in a line what Spark is doing; an empty one when it is idle."""
+        if self._starting:
+            return "Spark starts ..."
+        return jobs(self._spark.sparkContext) if self._spark is not None else ""
+
+    def cancel(self) -> None:
+        """Cancel Spark's running jobs."""
+        if self._spark is not None:
+            self._spark.sparkContext.cancelAllJobs()
+
+    def stop(self) -> None:
+        """End Spark, if it runs, and its JVM."""
+        with self._lock:
+            spark, self._spark = self._spark, None
+            if spark is not None:
+                self._end(spark)
+
+    def _options(self) -> dict[str, str]:
+        return spark_conf(self._settings)
+
+
+def _keeping_interrupts(build: "Callable[[], SparkSession]") -> "SparkSession":
+    """Start Spark without the handler it sets for SIGINT.
+
+    That one calls the JVM from within the call it interrupts, on the same connection.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return build()
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        return build()
+    finally:
+        signal.signal(signal.SIGINT, handler)

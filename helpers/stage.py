@@ -1,0 +1,197 @@
+"""One execution of a stage: its lease, its time, its Spark tasks, its record."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from types import TracebackType
+from typing import Any, TypeVar
+
+from py4j.protocol import Py4JJavaError
+from pyspark import RDD, SparkContext
+from pyspark.sql import SparkSession
+from pyspark.taskcontext import TaskContext
+
+from helpers.storage import lease
+from helpers.storage.run import Record, Run
+from helpers.storage.snapshots import new_run
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+LEASES = "_leases"
+_REDUCE_TASKS = 2  # tasks a core: what they yield is large, and travels
+
+
+class StageError(RuntimeError):
+    """A Spark task failed for good; the message is the task's own error."""
+
+
+class Stage:
+    """Context of one execution: holds the stage's lease and writes its record at the end.
+
+    Raises
+    ------
+    LeaseHeldError
+        If another live driver works on the same stage of this run.
+    """
+
+    def __init__(self, run: Run, name: str, spark: SparkSession | None = None) -> None:
+        self.run_id = new_run()
+        self._run = run
+        self._name = name
+        self._spark = spark
+        self._lost = False
+        self._held = ExitStack()
+        self._started = 0.0
+
+    def __enter__(self) -> "Stage":
+        place = self._run.location / LEASES / f"{self._name}.json"
+        self._held.enter_context(lease.lease(place, self.run_id, self._cancel))
+        self._started = time.perf_counter()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._held.__exit__(kind, error, trace)
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self._started
+
+    def check(self) -> None:
+        """Raise if the lease was taken, before something is declared finished.
+
+        Raises
+        ------
+        LeaseLostError
+        """
+        if self._lost:
+            raise lease.LeaseLostError(f"another run took over {self._name} of {self._run}")
+
+    def finish(
+        self,
+        lineage: Mapping[str, str],
+        parameters: Mapping[str, Any],
+        counts: Mapping[str, Any],
+        *,
+        images: int,
+        worked: bool,
+        figures: Mapping[str, Any] | None = None,
+    ) -> Record:
+        """Write the stage's record; ``worked`` is False where all was there already."""
+        self.check()
+        record = Record(
+            stage=self._name,
+            run=self.run_id,
+            lineage=dict(lineage),
+            parameters=dict(parameters),
+            counts=dict(counts),
+            seconds=self.seconds if worked else None,
+            images=images,
+            figures=dict(figures or {}),
+        )
+        self._run.finish(record)
+        return record
+
+    def tasks(
+        self, function: Callable[[Sequence[T]], Iterator[R]], units: Sequence[T], what: str
+    ) -> list[R]:
+        """Run ``function`` over the units, several a Spark task, and gather what it yields.
+
+        Raises
+        ------
+        StageError
+            If a task fails more often than Spark retries it.
+        """
+        if not units:
+            return []
+        with self._job(what) as context:
+            dealt = deal(units, context.defaultParallelism)
+            return _spread(context, function, dealt).collect()
+
+    def reduce(
+        self,
+        function: Callable[[Sequence[T]], Iterator[R]],
+        units: Sequence[T],
+        merge: Callable[[R, R], R],
+        what: str,
+    ) -> R | None:
+        """Run ``function`` over the units and merge what it yields in a tree; None of none.
+
+        Raises
+        ------
+        StageError
+            If a task fails more often than Spark retries it.
+        """
+        if not units:
+            return None
+        with self._job(what) as context:
+            size = math.ceil(len(units) / (_REDUCE_TASKS * context.defaultParallelism))
+            dealt = [units[start : start + size] for start in range(0, len(units), size)]
+            return _spread(context, function, dealt).treeReduce(merge)
+
+    @contextmanager
+    def _job(self, what: str) -> Iterator[SparkContext]:
+        assert self._spark is not None
+        context = self._spark.sparkContext
+        context.setJobGroup(self.run_id, f"{self._name}: {what}", interruptOnCancel=True)
+        try:
+            yield context
+        except Py4JJavaError as error:
+            self.check()
+            raise self._failure(error) from None
+
+    def _failure(self, error: Py4JJavaError) -> StageError:
+        """The failed task's own Python error, its traceback as a note, without Java's frames."""
+        message = str(error.java_exception.getMessage())
+        _, opening, rest = message.partition("Traceback (most recent call last)")
+        if not opening:
+            return StageError(f"{self._name}: {message.strip().splitlines()[0]}")
+        trace = rest.partition("\n\tat ")[0].strip()
+        failure = StageError(f"{self._name}: {trace.splitlines()[-1]}")
+        failure.add_note(opening + trace)
+        return failure
+
+    def _cancel(self) -> None:
+        self._lost = True
+        if self._spark is not None:
+            self._spark.sparkContext.cancelJobGroup(self.run_id)
+
+
+def deal(units: Sequence[T], cores: int) -> list[Sequence[T]]:
+    """Units dealt to tasks, in order: long tasks first, single units last.
+
+    A task costs Spark a tenth of a second, so few are better; short last ones let all cores end
+    together.
+
+    >>> [len(task) for task in deal(range(20), 2)]
+    [5, 4, 3, 2, 2, 1, 1, 1, 1]
+    """
+    dealt: list[Sequence[T]] = []
+    start = 0
+    while start < len(units):
+        size = math.ceil((len(units) - start) / (2 * cores))
+        dealt.append(units[start : start + size])
+        start += size
+    return dealt
+
+
+def _spread(
+    context: SparkContext,
+    function: Callable[[Sequence[T]], Iterator[R]],
+    dealt: Sequence[Sequence[T]],
+) -> RDD[R]:
+    """An RDD of what ``function`` yields, one Spark task for each of the dealt sequences."""
+    lists = context.parallelize(dealt, len(dealt))
+    return lists.mapPartitions(lambda given: (out for units in given for out in function(units)))
+
+
+def is_retried() -> bool:
+    """Whether this code runs in a Spark task that failed before."""
+    context = TaskContext.get()
+    return context is not None and context.attemptNumber() > 0

@@ -1,0 +1,147 @@
+"""Photos inside a .zip or .tar, read in place: an index once, then one range a photo."""
+
+import io
+import lzma
+import tarfile
+import zipfile
+import zlib
+from calendar import timegm
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from helpers.storage.location import Entry, Location
+
+ZIPPED, TARRED, COMPRESSED = (".zip",), (".tar",), (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+SEPARATOR = "!/"
+DEFLATED = zipfile.ZIP_DEFLATED
+STORED = zipfile.ZIP_STORED
+NO_CRC = -1
+
+_CHUNK = 1024 * 1024  # bytes
+_HEADER = 30  # bytes of a zip member's local header before its name
+_HEADER_ROOM = 1024  # bytes read beyond it for name and extra field: nearly always enough
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A file inside an archive: where its bytes begin, how many, and how they are packed."""
+
+    path: str
+    length: int
+    modified: int
+    offset: int
+    stored: int
+    method: int
+    crc: int
+
+
+def is_archive(uri: str) -> bool:
+    return uri.lower().endswith((*ZIPPED, *TARRED, *COMPRESSED))
+
+
+def is_compressed(uri: str) -> bool:
+    """Whether the archive cannot be read in place and must be unpacked first."""
+    return uri.lower().endswith(COMPRESSED)
+
+
+def members(archive: Location) -> Iterator[Member]:
+    """The files in a .zip or .tar, in its own order.
+
+    Raises
+    ------
+    ValueError
+        If the file is no such archive.
+    OSError
+        If it cannot be read.
+    """
+    listed = _zipped if archive.name.lower().endswith(ZIPPED) else _tarred
+    try:
+        with archive.open() as file:
+            yield from listed(file)
+    except (zipfile.BadZipFile, tarfile.TarError) as error:
+        raise ValueError(f"not a readable archive: {archive.uri} ({error})") from error
+
+
+def _zipped(file: io.BufferedReader) -> Iterator[Member]:
+    for item in zipfile.ZipFile(file).infolist():
+        if not item.is_dir():
+            yield Member(
+                path=item.filename,
+                length=item.file_size,
+                modified=timegm((*item.date_time, 0, 0, 0)) * 1_000_000,
+                offset=item.header_offset,
+                stored=item.compress_size,
+                # A method that is not read here makes its photo a reject, not the run a failure.
+                method=-1 if item.flag_bits & 1 else item.compress_type,
+                crc=item.CRC,
+            )
+
+
+def _tarred(file: io.BufferedReader) -> Iterator[Member]:
+    with tarfile.open(fileobj=file, mode="r:") as tar:
+        for item in tar:
+            if item.isreg():
+                yield Member(
+                    path=item.name.removeprefix("./"),
+                    length=item.size,
+                    modified=int(item.mtime * 1_000_000),
+                    offset=item.offset_data,
+                    stored=item.size,
+                    method=STORED,
+                    crc=NO_CRC,
+                )
+
+
+def read(archive: Location, offset: int, stored: int, method: int, crc: int, most: int) -> bytes:
+    """One member's bytes, at most ``most`` + 1 of them.
+
+    Raises
+    ------
+    OSError
+        If its bytes cannot be read, are packed in a way that is not supported or do not match
+        their checksum.
+    """
+    if crc == NO_CRC:
+        return archive.read(offset, stored)
+    if method not in (STORED, DEFLATED):
+        raise OSError("packed in a way that is not read here: neither stored nor deflated")
+    packed = archive.read(offset, _HEADER + _HEADER_ROOM + stored)
+    start = (
+        _HEADER + int.from_bytes(packed[26:28], "little") + int.from_bytes(packed[28:30], "little")
+    )
+    if start + stored > len(packed):
+        packed = archive.read(offset, start + stored)
+    packed = packed[start : start + stored]
+    if method == DEFLATED:
+        try:
+            packed = zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, most + 1)
+        except zlib.error as error:
+            raise OSError(f"damaged inside the archive ({error})") from error
+    if len(packed) <= most and zlib.crc32(packed) != crc:
+        raise OSError("damaged inside the archive (checksum)")
+    return packed
+
+
+def unpack(archive: Location, to: Location) -> None:
+    """Unpack a compressed tar below ``to``; links and names that lead outside are left out.
+
+    Raises
+    ------
+    ValueError
+        If it is no such archive, or breaks off.
+    """
+    try:
+        with archive.open() as file, tarfile.open(fileobj=file, mode="r:*") as tar:
+            for item in tar:
+                content = tar.extractfile(item) if item.isreg() else None
+                path = item.name.removeprefix("./")
+                if content and not path.startswith("/") and ".." not in path.split("/"):
+                    (to / path).write_stream(iter(partial(content.read, _CHUNK), b""))
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise ValueError(f"not a readable archive: {archive.uri} ({error})") from error
+
+
+def as_entry(member: Member, archive: str) -> Entry:
+    """The member as a listed file: ``photos.zip!/a/b.jpg``."""
+    return Entry(f"{archive}{SEPARATOR}{member.path}", member.length, member.modified)

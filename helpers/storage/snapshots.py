@@ -1,0 +1,86 @@
+"""Tables written whole: a folder whose ``_manifest.json`` comes last.
+
+A folder without it is debris of a run that was stopped, and is never read.
+"""
+
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from helpers.storage.location import Location
+
+MANIFEST = "_manifest.json"
+
+
+def new_run() -> str:
+    """A name for one execution of one stage; later ones sort later."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A whole snapshot, or one being written until :meth:`finish`."""
+
+    location: Location
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads((self.location / MANIFEST).read())
+        return content
+
+    def finish(self, manifest: Mapping[str, Any]) -> None:
+        """Declare the snapshot whole."""
+        write_json(self.location / MANIFEST, manifest)
+
+
+def find(table: Location, fingerprint: str) -> Snapshot | None:
+    """The first whole snapshot of ``fingerprint`` by name, or None."""
+    for name in table.folders():
+        if name.startswith(f"{fingerprint}-") and (table / name / MANIFEST).is_file():
+            return Snapshot(table / name)
+    return None
+
+
+def require(table: Location, fingerprint: str) -> Snapshot:
+    """The first whole snapshot of ``fingerprint``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    """
+    found = find(table, fingerprint)
+    if found is None:
+        raise FileNotFoundError(
+            f"no whole snapshot {fingerprint} in {table.uri}: it was deleted or never finished; "
+            "rerun the notebook that writes it"
+        )
+    return found
+
+
+def draft(table: Location, fingerprint: str, run: str) -> Snapshot:
+    """A snapshot to write; not to be read before :meth:`Snapshot.finish`."""
+    return Snapshot(table / f"{fingerprint}-{run}")
+
+
+def write_json(location: Location, content: Mapping[str, Any]) -> None:
+    """Write ``content`` as indented JSON."""
+    location.write(json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n")
+
+
+def read_json(location: Location) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read or is no JSON.
+    """
+    try:
+        content: dict[str, Any] = json.loads(location.read())
+    except ValueError as error:
+        raise OSError(f"damaged: {location.uri} is no JSON ({error})") from error
+    return content

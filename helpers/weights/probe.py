@@ -1,0 +1,200 @@
+"""Measure the small backbone by linear probes on classes that it never saw.
+
+    python -m helpers.weights.probe --data DATA --weights small.weights.h5 \\
+        --imagenet-035 alpha_0.35.weights.h5 --imagenet-100 imagenet
+
+A probe is a logistic regression on the standardised features. Prints a table in Markdown: a row
+for each network, a column for each probe, accuracy in percent (mean, and standard deviation over
+the repeats where there are several).
+"""
+
+import argparse
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from helpers.weights.photos import (
+    FRUITS360_HELD_OUT,
+    GROCERY_HELD_OUT,
+    Photo,
+    list_fruits360,
+    list_grocery,
+    read_stored,
+)
+from helpers.weights.train import ALPHA, INPUT_SIZE, TEACHER_SIZE, build_mobilenet, resize
+
+REPEATS = 5
+FOLDS = 5
+SHOTS = 5
+GAP = 20  # frames: half a quarter turn of a full turn of about 330
+
+Rows = NDArray[np.intp]
+Splits = list[list[tuple[Rows, Rows]]]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A row of the table."""
+
+    name: str
+    size: int
+    alpha: float
+    weights: str | None
+
+
+def extract_features(network: Network, photos: list[Photo]) -> NDArray[np.float32]:
+    """Compute the 1280 features of each photo, as the pipeline does; float32, one row a photo."""
+    keras.utils.set_random_seed(0)
+    model = build_mobilenet(network.size, network.alpha, network.weights)
+    features = []
+    for start in range(0, len(photos), 64):
+        inputs = [
+            resize(read_stored(photo), network.size).numpy() for photo in photos[start : start + 64]
+        ]
+        scaled = keras.applications.mobilenet_v2.preprocess_input(np.stack(inputs))
+        features.append(model.predict_on_batch(scaled))
+    return np.concatenate(features)
+
+
+def accuracy(
+    features: NDArray[np.float32], labels: NDArray[np.str_], splits: Splits
+) -> tuple[float, float]:
+    """Mean and standard deviation, over the repeats, of the share of test photos that are right.
+
+    `splits` holds for each repeat a list of (training rows, test rows).
+    """
+    results = []
+    for folds in splits:
+        right = total = 0
+        for train, test in folds:
+            probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+            probe.fit(features[train], labels[train])
+            right += int((probe.predict(features[test]) == labels[test]).sum())
+            total += len(test)
+        results.append(right / total)
+    return float(np.mean(results)), float(np.std(results))
+
+
+def stratified_splits(labels: NDArray[np.str_]) -> Splits:
+    """Five folds, shuffled anew in each repeat."""
+    rows = np.zeros(len(labels))
+    return [
+        list(StratifiedKFold(FOLDS, shuffle=True, random_state=repeat).split(rows, labels))
+        for repeat in range(REPEATS)
+    ]
+
+
+def blocked_splits(photos: list[Photo]) -> Splits:
+    """Five folds of neighbouring frames; frames within GAP of a test frame are left out."""
+    series = list(_series(photos))
+    folds = []
+    for fold in range(FOLDS):
+        train, test = [], []
+        for rows, frames in series:
+            first, last = (len(rows) * (fold + step) // FOLDS for step in (0, 1))
+            test.append(rows[first:last])
+            near = _near(frames, frames[first:last])
+            train.append(rows[~near])
+        folds.append((np.concatenate(train), np.concatenate(test)))
+    return [folds]
+
+
+def few_shot_splits(photos: list[Photo]) -> Splits:
+    """Five neighbouring photos of each class for training, all others but their neighbours test.
+
+    A new block of neighbours is drawn in each repeat, from either axis of rotation.
+    """
+    rng = np.random.default_rng(0)
+    by_class: dict[str, list[tuple[Rows, Rows]]] = {}
+    for rows, frames in _series(photos):
+        by_class.setdefault(photos[rows[0]].label, []).append((rows, frames))
+    splits = []
+    for _ in range(REPEATS * 2):
+        train, test = [], []
+        for all_series in by_class.values():
+            chosen = int(rng.integers(len(all_series)))
+            for index, (rows, frames) in enumerate(all_series):
+                if index != chosen:
+                    test.append(rows)
+                    continue
+                start = int(rng.integers(len(rows) - SHOTS + 1))
+                train.append(rows[start : start + SHOTS])
+                test.append(rows[~_near(frames, frames[start : start + SHOTS])])
+        splits.append([(np.concatenate(train), np.concatenate(test))])
+    return splits
+
+
+def _series(photos: list[Photo]) -> Iterator[tuple[Rows, Rows]]:
+    """Yield for each class and axis of rotation the rows and frame numbers, in order of frames."""
+    groups: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    for row, photo in enumerate(photos):
+        match = re.fullmatch(r"(r_|)(\d+)_100", photo.path.stem)
+        if match is None:
+            raise ValueError(f"not named <frame>_100.jpg or r_<frame>_100.jpg: {photo.path}")
+        groups.setdefault((photo.label, match[1]), []).append((int(match[2]), row))
+    for members in groups.values():
+        frames, rows = np.array(sorted(members), dtype=np.intp).T
+        yield rows, frames
+
+
+def _near(frames: Rows, block: Rows) -> NDArray[np.bool_]:
+    """Tell which frames are of the block or within GAP frames of it."""
+    near: NDArray[np.bool_] = (frames >= block.min() - GAP) & (frames <= block.max() + GAP)
+    return near
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of the photos")
+    parser.add_argument("--weights", required=True, help="the small backbone")
+    parser.add_argument("--imagenet-035", required=True, help='weights file, or "imagenet"')
+    parser.add_argument("--imagenet-100", required=True, help='weights file, or "imagenet"')
+    arguments = parser.parse_args()
+
+    networks = [
+        Network("random weights", INPUT_SIZE, ALPHA, None),
+        Network("**this backbone**", INPUT_SIZE, ALPHA, arguments.weights),
+        Network("ImageNet", INPUT_SIZE, ALPHA, arguments.imagenet_035),
+        Network("ImageNet", TEACHER_SIZE, ALPHA, arguments.imagenet_035),
+        Network("ImageNet (the teacher)", TEACHER_SIZE, 1.0, arguments.imagenet_100),
+    ]
+    fruits = [p for p in list_fruits360(arguments.data) if p.label in FRUITS360_HELD_OUT]
+    grocery = list_grocery(arguments.data)
+    unseen = [p for p in grocery if p.label in GROCERY_HELD_OUT]
+    probes = {
+        f"{SHOTS} frames a class": (fruits, few_shot_splits(fruits)),
+        "fruits, blocked": (fruits, blocked_splits(fruits)),
+        "phone, unseen": (unseen, stratified_splits(_labels(unseen))),
+        "phone, all": (grocery, stratified_splits(_labels(grocery))),
+    }
+    photos = fruits + grocery
+    print(f"photos: {len(fruits)} fruits held out, {len(unseen)} of {len(grocery)} by phone")
+    print(f"| network | alpha | input | {' | '.join(probes)} |")
+    print("|---|---|---|" + "---|" * len(probes))
+    for network in networks:
+        features = dict(zip(photos, extract_features(network, photos), strict=True))
+        cells = []
+        for subset, splits in probes.values():
+            rows = np.stack([features[photo] for photo in subset])
+            mean, deviation = accuracy(rows, _labels(subset), splits)
+            spread = f" ± {100 * deviation:.1f}" if len(splits) > 1 else ""
+            cells.append(f"{100 * mean:.1f}{spread}")
+        size = f"{network.size} px"
+        print(f"| {network.name} | {network.alpha} | {size} | {' | '.join(cells)} |", flush=True)
+
+
+def _labels(photos: list[Photo]) -> NDArray[np.str_]:
+    return np.array([photo.label for photo in photos])
+
+
+if __name__ == "__main__":
+    main()
