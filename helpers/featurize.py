@@ -28,10 +28,10 @@ STAGE = "03_featurize"
 
 @dataclass(frozen=True)
 class Featurized:
-    """What 03 finished: the store, the distinct photos, the network, the counts."""
+    """What 03 finished: where each photo's features lie, the network, the counts."""
 
     record: Record
-    photos: pa.Table
+    places: pa.Table
     features: Parts
     network: Network
     new: int
@@ -103,7 +103,28 @@ def featurize(spark: SparkSession, parameters: Parameters) -> Featurized:
             worked=pushed > 0,
             figures={"width": network.width, "alpha": network.alpha},
         )
-        return Featurized(record, distinct, store, network, pushed)
+        return Featurized(record, found, store, network, pushed)
+
+
+def sample(result: Featurized, number: int, seed: int) -> NDArray[np.float32]:
+    """Features of at most ``number`` photos, drawn part by part; shape (photos, width)."""
+    names = np.random.default_rng(seed).permutation(sorted(set(result.places["part"].to_pylist())))
+    drawn: list[NDArray[np.float32]] = []
+    count = 0
+    for name in names:
+        rows = result.places.filter(pc.equal(result.places["part"], name))["row"]
+        drawn.append(matrix(result.features.read(name, ["features"]).take(rows)))
+        count += len(rows)
+        if count >= number:
+            break
+    return np.concatenate(drawn)[:number]
+
+
+def matrix(rows: pa.Table) -> NDArray[np.float32]:
+    """Rows of ``features`` as an array of shape (rows, width)."""
+    flat = rows["features"].combine_chunks().flatten()
+    values: NDArray[np.float32] = flat.to_numpy().reshape(len(rows), -1)
+    return values
 
 
 def decoded(run: Run, record: Record) -> tuple[Parts, pa.Table]:

@@ -51,6 +51,11 @@ class Catalogue:
     skipped: dict[str, int]
     members: dict[str, Member]
 
+    @property
+    def found(self) -> int:
+        """Files found: those taken and those skipped."""
+        return len(self.images) + sum(self.skipped.values())
+
     def photos(self, rows: pa.Table) -> list[Photo]:
         """Rows of the catalogue as tasks read them."""
         paths, lengths = rows["path"].to_pylist(), rows["length"].to_pylist()

@@ -76,7 +76,7 @@ class Parameters:
         A_URI,
         "1",
         ("images",),
-        f"photos: a folder, a glob, a .zip, .tar or .tar.gz, an s3:// prefix, or {KAGGLE}",
+        f"photos: a folder, a glob, a .zip or .tar, an s3:// prefix, or {KAGGLE}",
     )
     RUN_URI: str = _parameter(
         "runs/sample", A_URI, "12345", (), "where the results go: a folder or an s3:// prefix"
@@ -148,7 +148,7 @@ class Parameters:
         one_of("blocked", "folder", "random"),
         "34",
         ("splits", "networks:int8"),
-        "training and test side: frames in blocks, the folders' own, or at random",
+        "how photos are dealt to the training and the test side",
     )
     SEED: int = _parameter(
         0,

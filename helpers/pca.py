@@ -19,7 +19,7 @@ from pyspark.broadcast import Broadcast
 from pyspark.sql import SparkSession
 from scipy import linalg
 
-from helpers import featurize
+from helpers import featurize, figures
 from helpers.parameters import Parameters, fingerprint
 from helpers.split import TRAIN, split
 from helpers.stage import Stage
@@ -30,6 +30,7 @@ from helpers.storage.run import Record, Run, require_sum
 
 STAGE = "04_pca"
 SCORES = "scores"
+FIGURES = "figures"
 CSV = "pca_features.csv"
 MODEL = "model.json"
 ARRAYS = "model.npz"
@@ -95,9 +96,18 @@ class Model:
     spectrum: Floats
     rows: int
 
+    def loadings(self) -> Floats:
+        """Covariance of each scaled feature with each component's unit scores, shape (k, d).
+
+        With STANDARDIZE it is their correlation (Jolliffe 2002, Principal Component Analysis).
+        """
+        loadings: Floats = self.components * np.sqrt(self.explained_variance)[:, np.newaxis]
+        return loadings
+
     def transform(self, rows: NDArray[np.floating[Any]]) -> Floats:
         """Scores of rows of shape (n, d); shape (n, k)."""
-        return ((rows - self.mean) / self.scale) @ self.components.T
+        scores: Floats = ((rows - self.mean) / self.scale) @ self.components.T
+        return scores
 
 
 def fit(moments: Moments, components: int | float, standardize: bool) -> Model:
@@ -184,12 +194,6 @@ class Analysis:
     photos: pa.Table
     new: bool
 
-    def scores(self, columns: list[str] | None = None) -> pa.Table:
-        """``image_id`` and ``scores`` of every distinct photo."""
-        folder = self.snapshot / SCORES
-        names = sorted(entry.path for entry in folder.entries())
-        return pa.concat_tables(tables.read_parquet(folder / name, columns) for name in names)
-
 
 @dataclass(frozen=True)
 class _Chunk:
@@ -228,9 +232,7 @@ def analyse(spark: SparkSession, parameters: Parameters) -> Analysis:
                 "fitted": fingerprint({"ids": train["image_id"].to_pylist()}),
             }
         )
-        listed = photos.select(["path", "label", "image_id"]).join(
-            sides.select(["path", "side"]), "path"
-        )
+        shown = listed(photos, sides)
         found = snapshots.find(run.table("pca"), name)
         if found is None:
             moments = stage.reduce(
@@ -240,8 +242,9 @@ def analyse(spark: SparkSession, parameters: Parameters) -> Analysis:
                 raise ValueError("PCA needs at least two photos to fit on, got 0")
             model = fit(moments, parameters.COMPONENTS, parameters.STANDARDIZE)
             draft = snapshots.draft(run.table("pca"), name, stage.run_id)
-            _write_scores(stage, spark, store, places, listed, model, draft.location)
+            _write_scores(stage, spark, store, places, shown, model, draft.location)
             _write_model(model, entering, draft.location)
+            _draw(model, draft.location)
             stage.check()
             draft.finish({"parameters": entering, "lineage": dict(upstream.lineage)})
             location = draft.location
@@ -260,7 +263,13 @@ def analyse(spark: SparkSession, parameters: Parameters) -> Analysis:
                 "fitted_rows": model.rows,
             },
         )
-        return Analysis(record, model, location, listed.sort_by("path"), found is None)
+        return Analysis(record, model, location, shown, found is None)
+
+
+def listed(photos: pa.Table, sides: pa.Table) -> pa.Table:
+    """``path``, ``label``, ``image_id`` and ``side`` of every photo that has a side, by path."""
+    labels = photos.select(["path", "label"])
+    return sides.join(labels, "path").select(["path", "label", "image_id", "side"]).sort_by("path")
 
 
 def read_model(snapshot: Location) -> Model:
@@ -268,6 +277,13 @@ def read_model(snapshot: Location) -> Model:
     described = snapshots.read_json(snapshot / MODEL)
     with np.load(io.BytesIO((snapshot / ARRAYS).read()), allow_pickle=False) as arrays:
         return Model(**dict(arrays.items()), rows=described["fitted_rows"])
+
+
+def read_scores(snapshot: Location) -> pa.Table:
+    """``image_id`` and ``scores`` of every distinct photo in a snapshot of ``pca``."""
+    folder = snapshot / SCORES
+    names = sorted(entry.path for entry in folder.entries())
+    return pa.concat_tables(tables.read_parquet(folder / name) for name in names)
 
 
 def _places(photos: pa.Table, sides: pa.Table, store: Parts) -> pa.Table:
@@ -288,19 +304,12 @@ def _parts(places: pa.Table) -> list[tuple[str, list[int]]]:
     return list(wanted.items())
 
 
-def _matrix(table: pa.Table) -> NDArray[np.float32]:
-    """The features of a table as an array of shape (rows, width)."""
-    flat = table["features"].combine_chunks().flatten()
-    matrix: NDArray[np.float32] = flat.to_numpy().reshape(len(table), -1)
-    return matrix
-
-
 def _moments(units: Sequence[tuple[str, list[int]]], store: Parts) -> Iterator[Moments]:
     """In a Spark task: the moments of the wanted rows, taken many rows at a time."""
     held: list[NDArray[np.float32]] = []
     count = 0
     for part, rows in units:
-        held.append(_matrix(store.read(part, ["features"]))[rows])
+        held.append(featurize.matrix(store.read(part, ["features"]))[rows])
         count += len(rows)
         if count >= _ROWS_AT_ONCE:
             yield Moments.of(np.concatenate(held))
@@ -314,7 +323,7 @@ def _write_scores(
     spark: SparkSession,
     store: Parts,
     places: pa.Table,
-    listed: pa.Table,
+    shown: pa.Table,
     model: Model,
     to: Location,
 ) -> None:
@@ -322,7 +331,7 @@ def _write_scores(
     chunks = []
     for number, start in enumerate(range(0, len(places), _ROWS_A_FILE)):
         rows = places.slice(start, _ROWS_A_FILE)
-        photos = listed.join(rows.select(["image_id"]), "image_id", join_type="left semi")
+        photos = shown.join(rows.select(["image_id"]), "image_id", join_type="left semi")
         chunks.append(_Chunk(number, _parts(rows), photos.sort_by("path")))
     shared = spark.sparkContext.broadcast(model)
     stage.tasks(lambda given: _score(given, store, shared, to), chunks, "score the photos")
@@ -338,7 +347,7 @@ def _score(
     for chunk in chunks:
         read = [store.read(part).take(rows) for part, rows in chunk.parts]
         table = pa.concat_tables(read)
-        scores = np.concatenate([model.value.transform(_matrix(part)) for part in read])
+        scores = np.concatenate([model.value.transform(featurize.matrix(part)) for part in read])
         narrow = scores.astype(np.float32)
         lists = pa.ListArray.from_arrays(
             np.arange(0, narrow.size + 1, narrow.shape[1], dtype=np.int32), narrow.ravel()
@@ -355,6 +364,14 @@ def _score(
         pyarrow.csv.write_csv(pa.table(columns), text, heading)
         (to / _CSV_PIECES / f"{chunk.number:05d}.csv").write(text.getvalue())
         yield len(table)
+
+
+def _draw(model: Model, to: Location) -> None:
+    chosen = len(model.components)
+    ratios = model.explained_variance_ratio
+    figures.save(figures.explained_variance(model.spectrum, chosen), to / FIGURES / "variance.png")
+    if chosen >= 2:
+        figures.save(figures.loadings(model.loadings()[:2], ratios), to / FIGURES / "loadings.png")
 
 
 def _write_model(model: Model, entering: dict[str, Any], to: Location) -> None:

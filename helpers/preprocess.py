@@ -34,6 +34,7 @@ SANDBOX_SCANS = 64  # a progressive JPEG decodes the whole picture once a scan
 
 _SCAN_MARKER = b"\xff\xda"
 _MET = b"met"
+_NEVER_DECODED = ("too_many_pixels", "extreme_aspect", "decode_limit")
 
 
 class TooManyRejectsError(RuntimeError):
@@ -160,6 +161,19 @@ def examples(result: Preprocessed, number: int) -> list[tuple[str, Image.Image, 
         after = Image.fromarray(rgb(stored.slice(row["row"], 1))[0])
         before = images.partial(result.catalogue.source.read(photo))
         shown.append((photo.path, before or after, after))
+    return shown
+
+
+def refusals(result: Preprocessed, number: int) -> list[tuple[str, str, str, Image.Image | None]]:
+    """Path, reason, detail and what can be seen of the first rejected photos by path."""
+    refused = result.photos.filter(pc.equal(result.photos["table"], live.REJECTS))
+    shown = []
+    for row in refused.slice(0, number).to_pylist():
+        part = result.rejects.read(row["part"], ["detail", "content"]).slice(row["row"], 1)
+        detail, content = (part[name][0].as_py() for name in ("detail", "content"))
+        small = row["reason"] not in _NEVER_DECODED
+        picture = images.partial(content) if content and small else None
+        shown.append((row["path"], row["reason"], detail, picture))
     return shown
 
 

@@ -4,13 +4,11 @@ import io
 import logging
 import os
 import sys
-import traceback
 import uuid
 from base64 import b64encode
-from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ipykernel.kernelapp import IPKernelApp
 from ipykernel.kernelbase import Kernel
@@ -19,10 +17,6 @@ import helpers
 from helpers.kernel import cells, completion, execution, spec
 from helpers.kernel.driver import Driver
 from helpers.kernel.progress import Progress
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
 
 LANGUAGE: dict[str, object] = {
     "name": "python",
@@ -43,7 +37,7 @@ class PySparkKernel(Kernel):
 
     def __init__(self, **traits: Any) -> None:
         super().__init__(**traits)  # type: ignore[no-untyped-call]
-        self._driver = Driver(build_session, end_session)
+        self._driver = Driver()
         self._local: dict[str, Any] = {"__name__": "__main__"}
 
     @property
@@ -70,22 +64,17 @@ class PySparkKernel(Kernel):
         # A front end that could ask for input has a person before it; papermill and nbconvert
         # say that they cannot.
         watched = allow_stdin and not silent
-        interrupted = False
         reply: dict[str, Any] = {"status": "ok", "payload": [], "user_expressions": {}}
         try:
             with self._progress() if watched else nullcontext():
                 self._run(code)
         except BaseException as error:  # noqa: BLE001  SystemExit and KeyboardInterrupt as well
-            interrupted = isinstance(error, KeyboardInterrupt)
+            if isinstance(error, KeyboardInterrupt):
+                self._driver.cancel()
             failure = execution.explain(error)
-            # The frames of an interrupted call hold a connection to the JVM with half an answer
-            # in it; and no cell's data should outlive its failure.
-            pass
             if not silent:
                 self.send_response(self.iopub_socket, "error", failure)  # type: ignore[no-untyped-call]
             reply = {"status": "error", **failure}
-        if interrupted:
-            self._driver.cancel()
         return {**reply, "execution_count": self.execution_count}
 
     async def do_complete(self, code: str, cursor_pos: int) -> dict[str, Any]:
@@ -140,26 +129,6 @@ class PySparkKernel(Kernel):
         self.send_response(self.iopub_socket, message, content)  # type: ignore[no-untyped-call]
 
 
-def build_session(conf: Mapping[str, str]) -> "SparkSession":
-    """Start Spark; imported here, so that a notebook opens at once."""
-    from helpers import session
-
-    return session.build(conf)
-
-
-def end_session(spark: "SparkSession") -> None:
-    """Stop Spark and its JVM: a session made anew may ask for another driver memory."""
-    from pyspark import SparkContext
-
-    spark.stop()
-    gateway = SparkContext._gateway
-    if gateway is not None:
-        SparkContext._gateway = SparkContext._jvm = None
-        gateway.shutdown()
-        gateway.proc.stdin.close()  # the JVM ends when its standard input does
-        gateway.proc.wait()
-
-
 def project_root() -> Path | None:
     """The folder that holds `helpers` and ``notebooks/``, or None if helpers lies elsewhere."""
     folder = Path(helpers.__file__).resolve().parents[1]
@@ -175,6 +144,7 @@ def serve(connection_file: str) -> None:
     root = project_root()
     if root is not None:
         os.chdir(root)
+    logging.basicConfig(stream=sys.stderr)  # to the terminal, as Livy's driver keeps its log
     app = IPKernelApp.instance(
         kernel_class=PySparkKernel,
         connection_file=connection_file,

@@ -2,15 +2,15 @@
 
 import gc
 import json
-import signal
 import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from helpers.kernel import jvm
 from helpers.kernel.cells import CellError, Code
 from helpers.kernel.execution import execute, png, text_withheld
 from helpers.kernel.options import spark_conf
-from helpers.kernel.progress import jobs
+from helpers.kernel.progress import bar
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -47,7 +47,7 @@ class Driver:
 
     Parameters
     ----------
-    build : callable
+    start : callable
         Spark's options -> a session.
     end : callable
         Ends that session and its JVM.
@@ -55,10 +55,10 @@ class Driver:
 
     def __init__(
         self,
-        build: "Callable[[Mapping[str, str]], SparkSession]",
-        end: "Callable[[SparkSession], None]",
+        start: "Callable[[Mapping[str, str]], SparkSession]" = jvm.start,
+        end: "Callable[[SparkSession], None]" = jvm.end,
     ) -> None:
-        self._build = build
+        self._start = start
         self._end = end
         self._lock = threading.RLock()
         self._spark: SparkSession | None = None
@@ -83,7 +83,7 @@ class Driver:
             if self._spark is None:
                 self._starting = True
                 try:
-                    self._spark = _keeping_interrupts(lambda: self._build(self._options()))
+                    self._spark = self._start(spark_conf(self._settings))
                 finally:
                     self._starting = False
             return self._spark
@@ -126,12 +126,15 @@ class Driver:
         """Tell in a line what Spark is doing; an empty one when it is idle."""
         if self._starting:
             return "Spark starts ..."
-        return jobs(self._spark.sparkContext) if self._spark is not None else ""
+        if self._spark is None:
+            return ""
+        done, total = jvm.tasks(self._spark)
+        return bar(done, total) if total else ""
 
     def cancel(self) -> None:
         """Cancel Spark's running jobs."""
         if self._spark is not None:
-            self._spark.sparkContext.cancelAllJobs()
+            jvm.cancel(self._spark)
 
     def stop(self) -> None:
         """End Spark, if it runs, and its JVM."""
@@ -139,20 +142,3 @@ class Driver:
             spark, self._spark = self._spark, None
             if spark is not None:
                 self._end(spark)
-
-    def _options(self) -> dict[str, str]:
-        return spark_conf(self._settings)
-
-
-def _keeping_interrupts(build: "Callable[[], SparkSession]") -> "SparkSession":
-    """Start Spark without the handler it sets for SIGINT.
-
-    That one calls the JVM from within the call it interrupts, on the same connection.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return build()
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        return build()
-    finally:
-        signal.signal(signal.SIGINT, handler)

@@ -1,12 +1,8 @@
-"""Spark's running jobs as a line of text, kept fresh while a cell runs."""
+"""A line of text under a cell, kept fresh while the cell runs."""
 
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pyspark import SparkContext
 
 PERIOD_SECONDS = 0.5
 WIDTH = 40
@@ -20,21 +16,6 @@ def bar(done: int, total: int) -> str:
     """
     filled = WIDTH * done // total
     return f"Spark: {'#' * filled}{'.' * (WIDTH - filled)} {done} of {total} tasks"
-
-
-def jobs(context: "SparkContext") -> str:
-    """Draw the tasks of all active jobs; an empty line when there are none."""
-    from py4j.protocol import Py4JError
-
-    try:
-        tracker = context.statusTracker()
-        running = [tracker.getJobInfo(job) for job in tracker.getActiveJobsIds()]
-        stages = [tracker.getStageInfo(id) for job in running if job for id in job.stageIds]
-    except (Py4JError, AttributeError):  # the cell has just stopped the context
-        return ""
-    total = sum(stage.numTasks for stage in stages if stage)
-    done = sum(stage.numCompletedTasks for stage in stages if stage)
-    return bar(done, total) if total else ""
 
 
 class Progress:

@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import io
 import os
+import shutil
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -195,6 +196,9 @@ class Folder(Location):
 
     def delete(self) -> None:
         Path(self.path).unlink(missing_ok=True)
+
+    def delete_all(self) -> None:
+        shutil.rmtree(self.path, ignore_errors=False)
 
     @contextlib.contextmanager
     def _replacement(self) -> Iterator[IO[bytes]]:

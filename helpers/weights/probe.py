@@ -10,7 +10,7 @@ the repeats where there are several).
 
 import argparse
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -152,13 +152,15 @@ def _near(frames: Rows, block: Rows) -> NDArray[np.bool_]:
     return near
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True, help="folder of the photos")
     parser.add_argument("--weights", required=True, help="the small backbone")
     parser.add_argument("--imagenet-035", required=True, help='weights file, or "imagenet"')
     parser.add_argument("--imagenet-100", required=True, help='weights file, or "imagenet"')
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
 
     networks = [
         Network("random weights", INPUT_SIZE, ALPHA, None),

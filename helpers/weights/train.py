@@ -202,8 +202,10 @@ def train_student(
         model.fit(batches, epochs=epochs, verbose=2, shuffle=False, callbacks=[save])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True, help="folder of the photos")
     parser.add_argument("--teacher", required=True, help='weights file, or "imagenet"')
     parser.add_argument("--teacher-alpha", type=float, default=1.0)
@@ -214,7 +216,7 @@ def main() -> None:
     parser.add_argument("--components", type=int, default=384)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
 
     tf.config.experimental.enable_op_determinism()
     sources = read_sources(arguments.data)

@@ -57,6 +57,7 @@ CASES = (
         text=None,
         mentions="UserWarning: mind the step",
     ),
+    Case("a log is not shown", ("import logging\nlogging.error('kept in the log')",)),
     Case("a table is text", ("import pandas\npandas.DataFrame({'a': [1]})",), "a\n0  1"),
     Case(
         "an object that has HTML is text",

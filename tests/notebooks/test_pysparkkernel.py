@@ -61,6 +61,28 @@ def eventually(holds: Callable[[], bool], seconds: float = 20) -> bool:
     return False
 
 
+def alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def first_text(client: BlockingKernelClient, request: str) -> str:
+    while True:
+        message = client.get_iopub_msg(timeout=60)
+        if message["parent_header"].get("msg_id") == request and message["msg_type"] == "stream":
+            return str(message["content"]["text"])
+
+
+def failure(client: BlockingKernelClient, request: str) -> str:
+    while True:
+        message = client.get_shell_msg(timeout=30)
+        if message["parent_header"].get("msg_id") == request:
+            assert message["content"]["status"] == "error"
+            return str(message["content"]["ename"])
+
+
 # Conformance
 
 
@@ -178,7 +200,7 @@ def test_text_appears_while_a_cell_runs(running: Running) -> None:
         ),
     )
     assert len(times) == 1
-    assert times[0] < 1.5
+    assert times[0] < 1.9
 
 
 def test_completes_and_inspects(running: Running) -> None:
@@ -196,18 +218,10 @@ def test_completes_and_inspects(running: Running) -> None:
 def test_an_interrupt_ends_the_cell_alone(running: Running) -> None:
     manager, client = running
     request = client.execute("kept = 1\nprint('on')\nimport time\ntime.sleep(60)")
-    assert _first_text(client, request) == "on\n"
+    assert first_text(client, request) == "on\n"
     manager.interrupt_kernel()
-    reply = client.get_shell_msg(timeout=10)["content"]
-    assert (reply["status"], reply["ename"]) == ("error", "KeyboardInterrupt")
+    assert failure(client, request) == "KeyboardInterrupt"
     assert run(client, "kept").stdout == "1\n"
-
-
-def _first_text(client: BlockingKernelClient, request: str) -> str:
-    while True:
-        message = client.get_iopub_msg(timeout=30)
-        if message["parent_header"].get("msg_id") == request and message["msg_type"] == "stream":
-            return str(message["content"]["text"])
 
 
 def test_ends_with_its_parent(kernels: Path) -> None:
@@ -228,14 +242,7 @@ def test_ends_with_its_parent(kernels: Path) -> None:
         family = [psutil.Process(process), *jvms(process)]
         assert len(family) == 2
         parent.kill()
-    assert eventually(lambda: not any(map(_alive, family)))
-
-
-def _alive(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    assert eventually(lambda: not any(map(alive, family)))
 
 
 # Spark
@@ -270,11 +277,10 @@ def test_no_bar_when_nobody_watches(with_spark: Running) -> None:
 def test_an_interrupt_cancels_sparks_jobs(with_spark: Running) -> None:
     manager, client = with_spark
     request = client.execute("print('on')\n" + SLOW_JOB.format(seconds=60))
-    assert _first_text(client, request) == "on\n"
+    assert first_text(client, request) == "on\n"
     time.sleep(2)
     manager.interrupt_kernel()
-    reply = client.get_shell_msg(timeout=10)["content"]
-    assert (reply["status"], reply["ename"]) == ("error", "KeyboardInterrupt")
+    assert failure(client, request) == "KeyboardInterrupt"
     active = "len(sc.statusTracker().getActiveJobsIds())"
     assert eventually(lambda: run(client, active).stdout == "0\n")
     assert run(client, "spark.range(3).count()").stdout == "3\n"
@@ -286,26 +292,32 @@ def test_configure_starts_spark_anew(with_spark: Running) -> None:
     seen = run(client, '%%configure -f\n{"driverMemory": "512m", "numExecutors": 2}')
     assert '"driverMemory": "512m"' in seen.stdout
     assert "Spark has not started" in seen.stdout
-    assert eventually(lambda: not any(map(_alive, before)))
+    assert eventually(lambda: not any(map(alive, before)))
     # In one process the heap is the driver's memory, and is fixed when the JVM starts.
     memory = "sc._jvm.java.lang.Runtime.getRuntime().maxMemory() // 2**20"
     assert 480 <= int(run(client, memory).stdout) <= 512
     assert run(client, "spark.conf.get('spark.executor.instances')").stdout == "'2'\n"
     assert "Spark 3.5" in run(client, "%%info").stdout
+    # So does a JVM that has died.
+    (jvm,) = jvms(pid(manager))
+    jvm.kill()
+    assert run(client, "spark.range(3).count()").error
+    run(client, "%%configure -f\n{}")
+    assert run(client, "spark.range(3).count()").stdout == "3\n"
     assert len(jvms(pid(manager))) == 1
 
 
 def test_an_interrupt_in_the_cell_that_starts_spark_and_the_jvms_end(kernels: Path) -> None:
     with kernel(kernels) as (manager, client):
         request = client.execute("sc\nprint('on')\n" + SLOW_JOB.format(seconds=60))
-        assert _first_text(client, request) == "on\n"
+        assert first_text(client, request) == "on\n"
         time.sleep(2)
         manager.interrupt_kernel()
-        assert client.get_shell_msg(timeout=10)["content"]["ename"] == "KeyboardInterrupt"
+        assert failure(client, request) == "KeyboardInterrupt"
         assert run(client, "spark.range(3).count()").stdout == "3\n"
         family = [psutil.Process(pid(manager)), *jvms(pid(manager))]
         assert len(family) == 2
-    assert eventually(lambda: not any(map(_alive, family)))
+    assert eventually(lambda: not any(map(alive, family)))
 
 
 # papermill

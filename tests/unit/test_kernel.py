@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from helpers.kernel import cells, execution, options, progress, spec
+from helpers.kernel import cells, execution, jvm, options, progress, spec
 from helpers.kernel.__main__ import main
 from helpers.kernel.cells import CellError, Code, Configure, Help, Info, Local, parse
 from helpers.kernel.driver import Driver
@@ -361,16 +361,6 @@ def test_a_failed_start_can_be_tried_again(sessions: Sessions) -> None:
     assert len(sessions.built) == 1
 
 
-def test_sparks_own_handler_of_interrupts_does_not_stay(sessions: Sessions) -> None:
-    def build(conf: Mapping[str, str]) -> Any:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        return sessions.build(conf)
-
-    before = signal.getsignal(signal.SIGINT)
-    Driver(build, sessions.end).session()
-    assert signal.getsignal(signal.SIGINT) is before
-
-
 def test_stop_and_cancel(driver: Driver, sessions: Sessions) -> None:
     driver.stop()
     driver.cancel()
@@ -389,19 +379,40 @@ def test_status_while_spark_starts() -> None:
     assert told == ["Spark starts ..."]
 
 
+def test_status_while_spark_works(driver: Driver) -> None:
+    assert driver.status() == ""
+    spark: Any = driver.session()
+    assert driver.status() == ""
+    spark.sparkContext.jobs = {1: [(3, 4), (0, 4)], 2: [(1, 2)]}
+    assert driver.status() == progress.bar(4, 10)
+
+
+# The JVM
+
+
+def test_sparks_own_handler_of_interrupts_does_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    def build(_: Mapping[str, str]) -> str:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        return "a session"
+
+    monkeypatch.setattr("helpers.session.build", build)
+    before = signal.getsignal(signal.SIGINT)
+    assert jvm.start({}) == "a session"  # type: ignore[comparison-overlap]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_session_that_has_stopped_has_no_tasks_and_none_to_cancel() -> None:
+    stopped: Any = SimpleNamespace(sparkContext=SimpleNamespace())
+    assert jvm.tasks(stopped) == (0, 0)
+    jvm.cancel(stopped)
+
+
 # Progress
 
 
-def test_tasks_of_all_active_jobs_are_counted() -> None:
-    context: Any = FakeContext({1: [(3, 4), (0, 4)], 2: [(1, 2)]})
-    assert progress.jobs(context) == progress.bar(4, 10)
+def test_a_bar() -> None:
     assert progress.bar(4, 10).endswith("4 of 10 tasks")
     assert progress.bar(4, 10).count("#") == 16
-    assert progress.jobs(FakeContext()) == ""  # type: ignore[arg-type]
-
-
-def test_a_context_that_has_just_stopped_has_no_jobs() -> None:
-    assert progress.jobs(SimpleNamespace()) == ""  # type: ignore[arg-type]
 
 
 def watch(lines: Iterator[str]) -> list[str]:

@@ -1,0 +1,272 @@
+"""Every plot. A function draws on a new figure, which becomes pyplot's current one.
+
+Colours are Okabe and Ito's, which people with any common colour blindness tell apart; where
+there are more classes than colours, classes are named in the plot.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle
+from matplotlib.ticker import PercentFormatter
+from numpy.typing import NDArray
+from PIL import Image
+
+from helpers.storage.location import Location
+
+BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+SKY, YELLOW, BLACK, GREY = "#56B4E9", "#E69F00", "#000000", "#999999"
+COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW, BLACK, GREY)
+MARKERS = "os^Dv"
+DPI = 110
+_MOST_NAMED = 30
+_SIDES = ("train", "test", "no side named")
+
+Floats = NDArray[np.floating[Any]]
+
+
+def save(figure: Figure, location: Location) -> None:
+    """Write a figure as PNG, and close it."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=DPI, bbox_inches="tight")
+    plt.close(figure)
+    location.write(content.getvalue())
+
+
+def class_counts(labels: Sequence[str], sides: Sequence[str | None]) -> Figure:
+    """Photos of each class, stacked by the side that their folder names."""
+    named = pd.Series(sides, dtype=object).fillna(_SIDES[-1])
+    counts = pd.crosstab(pd.Series(labels), named)
+    order = [side for side in _SIDES if side in counts]
+    figure, axes = _new(9, 0.6 + 0.22 * len(counts))
+    left = np.zeros(len(counts))
+    for colour, side in zip(COLOURS, order, strict=False):
+        axes.barh(counts.index, counts[side], left=left, color=colour, label=side)
+        left += counts[side].to_numpy()
+    axes.invert_yaxis()
+    axes.margins(y=0.01)
+    axes.set_xlabel("photos")
+    axes.legend(title="folder", loc="lower right")
+    return figure
+
+
+def gallery(examples: Sequence[tuple[str, Image.Image, Image.Image]]) -> Figure:
+    """Photos before and after preprocessing, one above the other."""
+    figure, grid = plt.subplots(
+        2, len(examples), figsize=(1.5 * len(examples), 3.8), squeeze=False, layout="constrained"
+    )
+    for column, (path, before, after) in zip(grid.T, examples, strict=True):
+        for axes, picture in zip(column, (before, after), strict=True):
+            axes.imshow(picture)
+            axes.set_xlabel(f"{picture.width} x {picture.height}", fontsize=8)
+            _bare(axes)
+        column[0].set_title(_ending(path), fontsize=7)
+    grid[0, 0].set_ylabel("file")
+    grid[1, 0].set_ylabel("pixels")
+    return figure
+
+
+def rejects(rows: Sequence[tuple[str, str, Image.Image | None]]) -> Figure:
+    """Rejected photos: path, reason, and as much of the picture as can be seen."""
+    columns = min(8, len(rows))
+    height = -(-len(rows) // columns)
+    figure, grid = plt.subplots(
+        height, columns, figsize=(1.7 * columns, 2.1 * height), squeeze=False, layout="constrained"
+    )
+    for axes in grid.flat:
+        axes.axis("off")
+    for axes, (path, reason, picture) in zip(grid.flat, rows, strict=False):
+        axes.axis("on")
+        axes.set_title(_ending(path), fontsize=7)
+        axes.set_xlabel(reason, fontsize=8, color=ORANGE)
+        _bare(axes)
+        if picture is None:
+            axes.text(0.5, 0.5, "no picture", ha="center", va="center", transform=axes.transAxes)
+        else:
+            axes.imshow(picture)
+    return figure
+
+
+def feature_values(features: Floats) -> Figure:
+    """Distribution of each feature's mean and standard deviation over photos."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
+    left.hist(features.mean(axis=0), bins=50, color=BLUE)
+    left.set_xlabel("mean of a feature over the photos")
+    right.hist(features.std(axis=0), bins=50, color=BLUE)
+    right.set_xlabel("standard deviation of a feature")
+    for axes in (left, right):
+        axes.set_ylabel("features")
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def explained_variance(spectrum: Floats, chosen: int) -> Figure:
+    """Scree plot and cumulative plot, with the chosen number of components marked.
+
+    Parameters
+    ----------
+    spectrum
+        Explained variance ratio of every component, falling.
+    chosen
+        Number of components kept.
+    """
+    figure, (scree, cumulative) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
+    numbers = np.arange(1, len(spectrum) + 1)
+    total = np.cumsum(spectrum)
+    shown = min(len(spectrum), max(20, 2 * chosen))
+    scree.plot(numbers[:shown], spectrum[:shown], color=BLUE, marker=".", markersize=4)
+    scree.set_yscale("log")
+    scree.set_title("Scree plot")
+    scree.set_ylabel("explained variance ratio (log scale)")
+    cumulative.plot(numbers, total, color=BLUE)
+    cumulative.set_ylim(0, 1.02)
+    cumulative.set_title("Cumulative explained variance")
+    cumulative.yaxis.set_major_formatter(PercentFormatter(1.0))
+    cumulative.plot(chosen, total[chosen - 1], "o", color=ORANGE)
+    cumulative.annotate(
+        f"{chosen:,} components: {total[chosen - 1]:.1%}",
+        (chosen, total[chosen - 1]),
+        xytext=(12, -18),
+        textcoords="offset points",
+        color=ORANGE,
+    )
+    for axes in (scree, cumulative):
+        axes.axvline(chosen, color=ORANGE, linestyle="--", linewidth=1)
+        axes.set_xlabel("component")
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def components(scores: Floats, labels: Sequence[str], ratios: Floats) -> Figure:
+    """The first two components of each photo, coloured by class, each class named at its centre.
+
+    Parameters
+    ----------
+    scores
+        Shape (photos, at least 2).
+    ratios
+        Explained variance ratio of the first two components.
+    """
+    figure = classes(scores, labels)
+    axes = figure.axes[0]
+    axes.set_xlabel(f"component 1 ({ratios[0]:.1%} of the variance)")
+    axes.set_ylabel(f"component 2 ({ratios[1]:.1%} of the variance)")
+    return figure
+
+
+def classes(points: Floats, labels: Sequence[str]) -> Figure:
+    """Photos as points of shape (photos, 2), coloured by class; classes named at their median."""
+    figure, axes = _new(9, 6.5)
+    frame = pd.DataFrame({"x": points[:, 0], "y": points[:, 1], "label": labels})
+    groups = dict(list(frame.groupby("label")))
+    largest = sorted(groups, key=lambda label: -len(groups[label]))
+    for i, (label, group) in enumerate(groups.items()):
+        colour = COLOURS[i % len(COLOURS)]
+        marker = MARKERS[i // len(COLOURS) % len(MARKERS)]
+        axes.plot(group["x"], group["y"], marker, color=colour, markersize=3.5, alpha=0.6, mew=0)
+        if label in largest[:_MOST_NAMED]:
+            axes.text(
+                group["x"].median(),
+                group["y"].median(),
+                str(label),
+                fontsize=8,
+                ha="center",
+                bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1},
+            )
+    axes.set_xticks([])
+    axes.set_yticks([])
+    return figure
+
+
+def loadings(correlations: Floats, ratios: Floats) -> Figure:
+    """Each feature's loadings on the first two components, inside the circle of correlations.
+
+    Parameters
+    ----------
+    correlations
+        Shape (2, features): correlation of each feature with the component's scores.
+    """
+    figure, axes = _new(5.5, 5)
+    axes.scatter(correlations[0], correlations[1], s=8, alpha=0.5, color=BLUE, linewidths=0)
+    axes.add_patch(Circle((0, 0), 1, fill=False, color=GREY))
+    axes.axhline(0, color=GREY, linewidth=0.8)
+    axes.axvline(0, color=GREY, linewidth=0.8)
+    axes.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), aspect="equal")
+    axes.set_xlabel(f"loading on component 1 ({ratios[0]:.1%} of the variance)")
+    axes.set_ylabel(f"loading on component 2 ({ratios[1]:.1%} of the variance)")
+    return figure
+
+
+def merits(accuracies: Mapping[str, float]) -> Figure:
+    """Accuracy of the classifier beside its baselines."""
+    figure, axes = _new(7, 0.6 + 0.45 * len(accuracies))
+    bars = axes.barh(list(accuracies), list(accuracies.values()), color=[BLUE, GREY, GREY])
+    axes.bar_label(bars, [f"{value:.1%}" for value in accuracies.values()], padding=4)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.1)
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.set_xlabel("accuracy on the test side")
+    return figure
+
+
+def per_class(table: pd.DataFrame) -> Figure:
+    """Precision and recall of each class, the hardest class first."""
+    ordered = table.sort_values("f1")
+    figure, axes = _new(8, 0.9 + 0.22 * len(ordered))
+    axes.hlines(ordered.index, ordered["precision"], ordered["recall"], color=GREY, linewidth=1)
+    axes.plot(ordered["precision"], ordered.index, "o", color=BLUE, label="precision")
+    axes.plot(ordered["recall"], ordered.index, "s", color=ORANGE, label="recall")
+    axes.invert_yaxis()
+    axes.margins(y=0.02)
+    axes.set_xlim(-0.02, 1.02)
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.legend(loc="lower left")
+    return figure
+
+
+def confusion(matrix: pd.DataFrame) -> Figure:
+    """Confusion matrix, each row as shares of the true class."""
+    counts = matrix.to_numpy()
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    size = min(14.0, 3.0 + 0.24 * len(matrix))
+    figure, axes = _new(size + 1, size)
+    sns.heatmap(
+        pd.DataFrame(shares, index=matrix.index, columns=matrix.columns),
+        ax=axes,
+        cmap="cividis",
+        vmin=0,
+        vmax=1,
+        square=True,
+        xticklabels=True,
+        yticklabels=True,
+        cbar_kws={"label": "share of the true class", "shrink": 0.7},
+    )
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    axes.tick_params(labelsize=8 if len(matrix) <= _MOST_NAMED else 6)
+    return figure
+
+
+def _new(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure of a size in inches, with one plain pair of axes."""
+    figure, axes = plt.subplots(figsize=(width, height), layout="constrained")
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _bare(axes: Axes) -> None:
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+
+
+def _ending(path: str) -> str:
+    """The last two names of a path, on two lines."""
+    return "\n".join(path.split("/")[-2:])
