@@ -175,13 +175,15 @@ def embed(result: Classified, seed: int) -> Embedding:
 
     van der Maaten and Hinton 2008, "Visualizing data using t-SNE".
     """
-    labels_of = result.photos.select(["image_id", "label"])
-    scores = pca.read_scores(result.analysed).join(labels_of, "image_id").sort_by("image_id")
+    scored = pca.read_scores(result.analysed)
+    order = pc.index_in(result.photos["image_id"], scored["image_id"].combine_chunks())
+    scores = scored.take(order)
     random = np.random.default_rng(seed)
     count = min(EMBEDDED_PHOTOS, len(scores))
-    rows = scores.take(np.sort(random.choice(len(scores), count, replace=False)))
-    matrix = rows["scores"].combine_chunks().flatten().to_numpy().reshape(count, -1)
-    labels = np.array(rows["label"].to_pylist())
+    drawn = np.sort(random.choice(len(scores), count, replace=False))
+    flat = scores.take(drawn)["scores"].combine_chunks().flatten()
+    matrix = flat.to_numpy().reshape(count, -1)
+    labels = np.array(result.photos["label"].take(drawn).to_pylist())
     points = TSNE(
         init="pca", perplexity=min(30.0, (count - 1) / 3), random_state=seed
     ).fit_transform(matrix)

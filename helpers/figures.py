@@ -86,7 +86,8 @@ def rejects(rows: Sequence[tuple[str, str, Image.Image | None]]) -> Figure:
         axes.axis("on")
         axes.set_title(_ending(path), fontsize=7)
         axes.set_xlabel(reason, fontsize=8, color=ORANGE)
-        _bare(axes)
+        axes.set_xticks([])
+        axes.set_yticks([])
         if picture is None:
             axes.text(0.5, 0.5, "no picture", ha="center", va="center", transform=axes.transAxes)
         else:
@@ -145,7 +146,7 @@ def explained_variance(spectrum: Floats, chosen: int) -> Figure:
 
 
 def components(scores: Floats, labels: Sequence[str], ratios: Floats) -> Figure:
-    """The first two components of each photo, coloured by class, each class named at its centre.
+    """The first two components of each photo, coloured by class.
 
     Parameters
     ----------
@@ -162,24 +163,23 @@ def components(scores: Floats, labels: Sequence[str], ratios: Floats) -> Figure:
 
 
 def classes(points: Floats, labels: Sequence[str]) -> Figure:
-    """Photos as points of shape (photos, 2), coloured by class; classes named at their median."""
-    figure, axes = _new(9, 6.5)
+    """Photos as points of shape (photos, 2), each class with its own colour and marker.
+
+    Where there are more classes than such pairs, they are named in the plot instead.
+    """
+    figure, axes = _new(9.5, 6)
     frame = pd.DataFrame({"x": points[:, 0], "y": points[:, 1], "label": labels})
-    groups = dict(list(frame.groupby("label")))
-    largest = sorted(groups, key=lambda label: -len(groups[label]))
-    for i, (label, group) in enumerate(groups.items()):
+    for i, (label, group) in enumerate(frame.groupby("label")):
         colour = COLOURS[i % len(COLOURS)]
         marker = MARKERS[i // len(COLOURS) % len(MARKERS)]
-        axes.plot(group["x"], group["y"], marker, color=colour, markersize=3.5, alpha=0.6, mew=0)
-        if label in largest[:_MOST_NAMED]:
-            axes.text(
-                group["x"].median(),
-                group["y"].median(),
-                str(label),
-                fontsize=8,
-                ha="center",
-                bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1},
-            )
+        (line,) = axes.plot(group["x"], group["y"], marker, color=colour, label=str(label))
+        line.set(markersize=4, alpha=0.7, markeredgewidth=0)
+    centres = frame.groupby("label").median()
+    if len(centres) <= len(COLOURS) * len(MARKERS):
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, frameon=False)
+    else:
+        for name, centre in centres.iterrows():
+            axes.text(centre["x"], centre["y"], str(name), fontsize=6, ha="center")
     axes.set_xticks([])
     axes.set_yticks([])
     return figure

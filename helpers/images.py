@@ -1,15 +1,16 @@
 """A photo's bytes become RGB pixels, or a reason why not. Pillow and NumPy only."""
 
+import ctypes
 import io
 import struct
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, PngImagePlugin, UnidentifiedImageError, _imaging
 
 #: rises when any golden pixel changes
 PIXELS_VERSION = 1
@@ -60,6 +61,14 @@ _TURNED = {
 _ALPHA_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
 _UNSCALED_MODES = ("I", "F")
 
+# By how much Pillow scales the grey of a shallow PNG: its transparent colour stays as it was.
+_SHALLOW = {"1": 255, "L;2": 85, "L;4": 17}
+
+_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+
+#: of a photo that is shown, pixels at most and a side that is enough
+_SHOWN_PIXELS, _SHOWN_SIDE = 50_000_000, 1024
+
 
 class RejectedError(Exception):
     """A photo that is refused: ``reason`` is a key of :data:`REASONS`."""
@@ -92,7 +101,7 @@ def opened(content: bytes, limits: Limits) -> Image.Image:
         try:
             image = Image.open(io.BytesIO(content), formats=FORMATS)
         except Image.DecompressionBombError as error:
-            raise RejectedError("too_many_pixels", str(error)) from error
+            raise RejectedError("too_many_pixels", str(error).partition(",")[0]) from error
         except UnidentifiedImageError as error:
             raise RejectedError(*_unidentified(content)) from error
         except _DECODER_ERRORS as error:
@@ -133,7 +142,7 @@ def pixels(image: Image.Image, size: int) -> NDArray[np.uint8]:
         try:
             if image.width > size and image.height > size:
                 image.draft(None, (DRAFT_FACTOR * size, DRAFT_FACTOR * size))
-            image.load()
+            _load(image)
             orientation = _orientation(image)
             rgb = _rgb(image)
             target = (min(rgb.width, size), min(rgb.height, size))
@@ -148,13 +157,22 @@ def pixels(image: Image.Image, size: int) -> NDArray[np.uint8]:
             raise RejectedError(*_refusal(error)) from error
 
 
-def partial(content: bytes) -> Image.Image | None:
-    """As much of a rejected photo as can be seen, to show it; None where there is nothing."""
+def visible(content: bytes) -> Image.Image | None:
+    """What can be seen of a photo's file, as it is, to show it; None where there is nothing.
+
+    Of a file that breaks off, the part that is there.
+    """
     with _quiet():
-        parser = ImageFile.Parser()
         try:
-            parser.feed(content)
-            return parser.image.convert("RGB") if parser.image is not None else None
+            image = Image.open(io.BytesIO(content), formats=FORMATS)
+        except _DECODER_ERRORS:
+            return None
+        with suppress(*_DECODER_ERRORS, MemoryError):
+            image.load()
+        assert isinstance(image, ImageFile.ImageFile)
+        image.tile = []  # nothing more to decode: what there is is shown
+        try:
+            return image.convert("RGB")
         except (*_DECODER_ERRORS, MemoryError):
             return None
 
@@ -169,11 +187,14 @@ def _quiet() -> Iterator[None]:
 
 def _unidentified(content: bytes) -> tuple[str, str]:
     """Why Pillow does not know these bytes, by the signatures of all its formats."""
+    if content[4:8] == b"ftyp" and content[8:12] in _HEIF_BRANDS:
+        return "unsupported", "HEIF is not read here"
     Image.init()
+    start = content[:16].ljust(16, b"\0")  # the tests of signatures index it
     for name, (_, accepts) in Image.OPEN.items():
-        if accepts is not None and accepts(content[:16]):
+        if accepts is not None and accepts(start):
             if name in FORMATS:
-                return "undecodable", f"begins as {name}, but its header is damaged"
+                return "undecodable", f"begins as {name}, but its header is damaged or of no use"
             return "unsupported", f"{name} is not read here"
     return "not_an_image", "no known image format begins like this"
 
@@ -193,12 +214,27 @@ def _orientation(image: Image.Image) -> int:
     return orientation if isinstance(orientation, int) else 1
 
 
+def _load(image: Image.Image) -> None:
+    """Decode, without libtiff's lines on standard error, and with 8-bit transparent colours."""
+    if image.format == "TIFF":
+        ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
+    if isinstance(image, PngImagePlugin.PngImageFile) and "transparency" in image.info:
+        depth, colour = image.tile[0].args, image.info["transparency"]
+        if depth == "RGB;16B":
+            image.info["transparency"] = tuple(value >> 8 for value in colour)
+        elif depth in _SHALLOW:
+            image.info["transparency"] = colour * _SHALLOW[depth]
+    image.load()
+
+
 def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
         # 65535 / 255 = 257: the whole range of 16 bits onto the whole range of 8.
         wide = np.asarray(image).astype(np.uint32)
-        image = Image.fromarray(((wide + 128) // 257).astype(np.uint8))
-    elif image.mode in _UNSCALED_MODES:
+        grey = ((wide + 128) // 257).astype(np.uint8)
+        grey[wide == image.info.get("transparency", -1)] = 255  # of a PNG, over white
+        return Image.fromarray(grey).convert("RGB")
+    if image.mode in _UNSCALED_MODES:
         raise RejectedError("unsupported", f"pixels of mode {image.mode} have no stated range")
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
         pane = image.convert("RGBA")

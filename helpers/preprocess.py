@@ -159,7 +159,7 @@ def examples(result: Preprocessed, number: int) -> list[tuple[str, Image.Image, 
     for photo, row in zip(result.catalogue.photos(rows), rows.to_pylist(), strict=True):
         stored = result.pixels.read(row["part"], ["height", "width", "pixels"])
         after = Image.fromarray(rgb(stored.slice(row["row"], 1))[0])
-        before = images.partial(result.catalogue.source.read(photo))
+        before = images.visible(result.catalogue.source.read(photo))
         shown.append((photo.path, before or after, after))
     return shown
 
@@ -172,7 +172,7 @@ def refusals(result: Preprocessed, number: int) -> list[tuple[str, str, str, Ima
         part = result.rejects.read(row["part"], ["detail", "content"]).slice(row["row"], 1)
         detail, content = (part[name][0].as_py() for name in ("detail", "content"))
         small = row["reason"] not in _NEVER_DECODED
-        picture = images.partial(content) if content and small else None
+        picture = images.visible(content) if content and small else None
         shown.append((row["path"], row["reason"], detail, picture))
     return shown
 

@@ -49,7 +49,7 @@ class PySparkKernel(Kernel):
         """Let printed text belong to the cell that runs."""
         super().set_parent(ident, parent, channel)  # type: ignore[no-untyped-call]
         if channel == "shell":
-            for stream in (sys.stdout, sys.stderr):
+            for stream in (self._stdout, self._stderr):
                 stream.set_parent(parent)  # type: ignore[union-attr]  # ipykernel's OutStream
 
     async def do_execute(

@@ -126,7 +126,7 @@ class Folder(Location):
 
     @property
     def spark_uri(self) -> str:
-        return Path(self.path).as_uri()
+        return f"file://{self.path}"  # Hadoop's Path quotes by itself: no %20 for a space
 
     def __truediv__(self, path: str) -> "Folder":
         return Folder(os.path.join(self.path, path))  # noqa: PTH118 - Path folds "a//b" and "./"
@@ -150,7 +150,10 @@ class Folder(Location):
                     if item.is_dir(follow_symlinks=False):
                         pending.append(path + "/")
                     elif item.is_file():
-                        status = item.stat()
+                        try:
+                            status = item.stat()
+                        except FileNotFoundError:  # deleted or renamed since it was listed
+                            continue
                         yield Entry(path, status.st_size, status.st_mtime_ns // MICROSECOND)
 
     def folders(self) -> list[str]:

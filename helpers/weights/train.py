@@ -128,11 +128,19 @@ def principal_components(features: NDArray[np.float16], count: int) -> NDArray[n
     A component of variance v is divided by v ** 0.25, so that fine differences weigh more than in
     plain regression but noise does not weigh as much as in full whitening; then all are divided
     by one number, so that their variances have mean 1.
+
+    Raises
+    ------
+    ValueError
+        If there are not so many components of variance above zero.
     """
     centred = features.astype(np.float32)
     centred -= centred.mean(axis=0)
     variances, axes = np.linalg.eigh(centred.T.astype(np.float64) @ centred / len(centred))
     first = np.argsort(variances)[::-1][:count]
+    rank = int((variances > 1e-10 * variances.max()).sum())
+    if count > rank:
+        raise ValueError(f"components must be at most the rank of the features: {count} > {rank}")
     scores = centred @ axes[:, first] / variances[first] ** 0.25
     scores /= np.sqrt(scores.var(axis=0).mean())
     targets: NDArray[np.float32] = scores.astype(np.float32)

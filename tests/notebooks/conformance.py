@@ -143,6 +143,7 @@ CASES = (
     ),
     # The session
     Case("info", ("%%info",), text=None),
+    Case("help", ("%%help",), text=None, mentions="%matplot plt", livy="elsewhere"),
     Case("info stands alone", ("%%info\n1",), error="alone|must be empty"),
     Case(
         "configure when the session has begun",

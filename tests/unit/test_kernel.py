@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from helpers.kernel import cells, execution, jvm, options, progress, spec
+import helpers
+from helpers.kernel import app, cells, execution, jvm, options, progress, spec
 from helpers.kernel.__main__ import main
 from helpers.kernel.cells import CellError, Code, Configure, Help, Info, Local, parse
 from helpers.kernel.driver import Driver
@@ -444,6 +445,18 @@ def test_a_line_is_shown_when_it_changes_and_none_stays() -> None:
 
 def test_nothing_to_tell_shows_nothing() -> None:
     assert watch(iter(["", ""])) == []
+
+
+# Kernel
+
+
+def test_paths_start_at_the_root_if_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(helpers, "__file__", str(tmp_path / "helpers" / "__init__.py"))
+    assert app.project_root() is None
+    (tmp_path / "notebooks").mkdir()
+    assert app.project_root() == tmp_path
 
 
 # Kernelspec

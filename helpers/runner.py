@@ -1,0 +1,168 @@
+"""The five notebooks by one command: parameters checked, notebooks executed by papermill."""
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import papermill
+import yaml
+from nbclient.exceptions import DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+
+from helpers import report
+from helpers.kernel import spec
+from helpers.parameters import NOTEBOOKS, Parameters, declared, refuse_unknown
+from helpers.storage.location import Folder, Location, locate, root
+from helpers.storage.run import Run
+
+_BOOLEANS = {"true": True, "false": False}
+
+
+class NotebookError(RuntimeError):
+    """A cell failed, or the kernel died; the executed notebook is kept.
+
+    The message's last lines are the notebook's name, the cell's number and the cell's error.
+    """
+
+
+def parameters(file: Path | None, pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """The parameters of a run: those of a YAML file, then those named one by one.
+
+    Values are read as papermill reads them, but text stays text where the parameter is text: a
+    fingerprint may consist of digits alone.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a name is declared by no notebook, or a value is not allowed.
+    OSError
+        If the file cannot be read.
+    """
+    values = {} if file is None else _from_yaml(file)
+    named = list(pairs)
+    refuse_unknown([*values, *(name for name, _ in named)])
+    values |= {name: _value(name, text) for name, text in named}
+    locate(Parameters(**values).RUN_URI)
+    return values
+
+
+def run(
+    values: Mapping[str, Any],
+    notebooks: Sequence[str] = NOTEBOOKS,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Execute notebooks in order, write the report, say what was found.
+
+    Parameters
+    ----------
+    values
+        What :func:`parameters` returned; each notebook is given those that it declares.
+    notebooks
+        Names without ending; they run in the order of their numbers.
+    say
+        Takes each line that is to be shown.
+
+    Raises
+    ------
+    NotebookError
+        If a cell fails.
+    FileNotFoundError
+        If the notebooks are not on this machine.
+    """
+    folder = notebooks_folder()
+    place = locate(Parameters(**values).RUN_URI)
+    for name in sorted(notebooks):
+        given = {key: value for key, value in values.items() if key in declared(name)}
+        started = time.perf_counter()
+        with _local(place / report.EXECUTED / f"{name}.ipynb") as output:
+            execute(folder / f"{name}.ipynb", output, given)
+        say(f"{name:13} {time.perf_counter() - started:6.1f} s")
+    written = report.write(Run(place))
+    lines = [*report.summary(Run(place).manifest()), ("Report", written.uri)]
+    say("")
+    for title, text in lines:
+        say(f"{title:13} {text}")
+
+
+def notebooks_folder() -> Path:
+    """The folder of the notebooks.
+
+    Raises
+    ------
+    FileNotFoundError
+        If ``helpers`` is an installed wheel, which holds none.
+    """
+    project = root()
+    if project is None:
+        raise FileNotFoundError("the notebooks are not on this machine: run this in a clone")
+    return project / "notebooks"
+
+
+def execute(notebook: Path, output: Path, given: Mapping[str, Any]) -> None:
+    """Execute one notebook with parameters; ``output`` is written cell by cell.
+
+    Raises
+    ------
+    NotebookError
+        If a cell fails or the kernel dies.
+    """
+    try:
+        papermill.execute_notebook(
+            notebook,
+            output,
+            parameters=dict(given),
+            kernel_name=spec.NAME,
+            progress_bar=sys.stderr.isatty(),
+        )
+    except PapermillExecutionError as error:
+        raise NotebookError(
+            f"{notebook.stem} failed in cell [{error.exec_count}]\n{error.ename}: {error.evalue}"
+        ) from None
+    except DeadKernelError as error:
+        raise NotebookError(
+            f"{notebook.stem} failed: its kernel died, perhaps for want of memory\n{error}"
+        ) from None
+
+
+@contextmanager
+def _local(to: Location) -> Iterator[Path]:
+    """A file on this machine for papermill to write; it ends at ``to``, after a failure too."""
+    if isinstance(to, Folder):
+        path = Path(to.path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / to.name
+        try:
+            yield path
+        finally:
+            if path.exists():
+                to.write(path.read_bytes())
+
+
+def _from_yaml(file: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(file.read_bytes())
+    except yaml.YAMLError as error:
+        raise ValueError(f"{file} must be YAML: {' '.join(str(error).split())}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ValueError(f"{file} must hold lines of NAME: VALUE, got {values!r}")
+    return {str(name): value for name, value in values.items()}
+
+
+def _value(name: str, text: str) -> str | int | float | bool:
+    if isinstance(getattr(Parameters, name), str):
+        return text
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            continue
+    return _BOOLEANS.get(text.lower(), text)
