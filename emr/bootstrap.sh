@@ -54,7 +54,7 @@ install=("${python[@]}" -m pip install --no-index --no-cache-dir
 log "checking $venv"
 "${python[@]}" -m pip check
 # Modules that need pyspark are left out: it comes with the cluster, later.
-TF_CPP_MIN_LOG_LEVEL=3 "${python[@]}" - <<'EOF'
+"${python[@]}" - <<'EOF'
 import boto3, keras, matplotlib, numpy, openvino, pandas, PIL, pyarrow, seaborn, sklearn
 import helpers.builder, helpers.engines, helpers.images, helpers.storage.s3
 EOF

@@ -67,8 +67,8 @@ def _parser() -> argparse.ArgumentParser:
         "run",
         help="run the notebooks with parameters",
         description=(
-            "Run the notebooks 01 to 05 by papermill and write a report. Executed notebooks and "
-            "report.html lie below RUN_URI. A run that was stopped goes on where it stopped."
+            "Run the notebooks 01 to 05 by papermill, and write a report. The executed notebooks\n"
+            "and report.html lie below RUN_URI. A run that was stopped goes on where it stopped."
         ),
         epilog=_table(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -110,10 +110,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _table() -> str:
-    lines = ["parameters (with their defaults):"]
+    lines = ["parameters, with their defaults:"]
     for parameter in fields(Parameters):
-        title = f"{parameter.name} = {parameter.default!r}"
-        lines.append(f"  {title:30} {parameter.metadata['meaning']}")
+        lines.append(f"  {parameter.name} = {parameter.default!r}")
+        lines.append(f"      {parameter.metadata['meaning']} ({parameter.metadata['rule'].words})")
     return "\n".join(lines)
 
 

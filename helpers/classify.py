@@ -285,9 +285,7 @@ def _frame(
 def _estimator(parameters: Parameters) -> LogisticRegression | RandomForestClassifier:
     if parameters.CLASSIFIER == "random_forest":
         return RandomForestClassifier(numTrees=TREES, seed=parameters.SEED)
-    return LogisticRegression(
-        maxIter=ITERATIONS, regParam=REGULARISATION, family="multinomial", standardization=False
-    )
+    return LogisticRegression(maxIter=ITERATIONS, regParam=REGULARISATION, family="multinomial")
 
 
 def _together(*fits: Callable[[], ClassificationModel]) -> list[ClassificationModel]:

@@ -2,6 +2,7 @@
 
 import ctypes
 import io
+import logging
 import struct
 import warnings
 from collections.abc import Iterator
@@ -10,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageFile, PngImagePlugin, UnidentifiedImageError, _imaging
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError, _imaging
+from PIL.PngImagePlugin import PngImageFile
 
 #: rises when any golden pixel changes
 PIXELS_VERSION = 1
@@ -64,6 +66,7 @@ _UNSCALED_MODES = ("I", "F")
 # By how much Pillow scales the grey of a shallow PNG: its transparent colour stays as it was.
 _SHALLOW = {"1": 255, "L;2": 85, "L;4": 17}
 
+_SILENT = logging.NullHandler()
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
 #: of a photo that is shown, pixels at most and a side that is enough
@@ -180,6 +183,7 @@ def visible(content: bytes) -> Image.Image | None:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without Pillow's warnings: what is wrong with a photo becomes a reason, not a line."""
+    logging.getLogger("PIL").addHandler(_SILENT)  # else Python prints what nobody handles
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -218,7 +222,7 @@ def _load(image: Image.Image) -> None:
     """Decode, without libtiff's lines on standard error, and with 8-bit transparent colours."""
     if image.format == "TIFF":
         ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
-    if isinstance(image, PngImagePlugin.PngImageFile) and "transparency" in image.info:
+    if isinstance(image, PngImageFile) and image.tile and "transparency" in image.info:
         depth, colour = image.tile[0].args, image.info["transparency"]
         if depth == "RGB;16B":
             image.info["transparency"] = tuple(value >> 8 for value in colour)

@@ -36,6 +36,7 @@ SKIP_RULES = {
     "no_label": "fewer folders above it than LABEL_LEVEL",
     "sample_fraction": "beyond SAMPLE_FRACTION of its class",
     "limit": "beyond LIMIT of its class",
+    "superseded": "the archive holds a later file of the same name",
 }
 
 _TRAIN, _TEST = ("train", "training"), ("test",)
@@ -77,8 +78,9 @@ def ingest(parameters: Parameters) -> Catalogue:
         If it holds no photo, or SOURCE_URI and RUN_URI lie inside each other.
     """
     run = Run(locate(parameters.RUN_URI))
+    in_place = _in_place(parameters, run)  # refuses before anything is written
     with Stage(run, STAGE) as stage:
-        source = _prepared(parameters, run)
+        source = in_place or _fetched(parameters.SOURCE_URI, run)
         rows, members, skipped = _listed(source, parameters)
         images = _table(rows)
         require_sum("files found", len(rows) + sum(skipped.values()), images=len(images), **skipped)
@@ -131,13 +133,11 @@ def catalogue(run: Run, record: Record) -> Catalogue:
     return Catalogue(images, source, name, manifest["skipped"], members)
 
 
-def _prepared(parameters: Parameters, run: Run) -> Source:
-    """The source as it can be listed: unpacked first where it cannot be read in place."""
+def _in_place(parameters: Parameters, run: Run) -> Source | None:
+    """The source as it lies; None where it must be unpacked first."""
     uri = parameters.SOURCE_URI
-    if uri.startswith("kaggle://"):
-        return Source(_downloaded(uri, run))
-    if archive.is_compressed(uri):
-        return Source(_unpacked(locate(uri), run))
+    if uri.startswith("kaggle://") or archive.is_compressed(uri):
+        return None
     source = open_source(uri)
     inside, outside = real(run.location), real(source.base)
     if source.archive is None and (contains(outside, inside) or contains(inside, outside)):
@@ -148,30 +148,39 @@ def _prepared(parameters: Parameters, run: Run) -> Source:
     return source
 
 
+def _fetched(uri: str, run: Run) -> Source:
+    """A source that cannot be read in place, downloaded or unpacked below the run, once."""
+    kaggle = uri.startswith("kaggle://")
+    return Source(_downloaded(uri, run) if kaggle else _unpacked(locate(uri), run))
+
+
 def _unpacked(packed: Location, run: Run) -> Location:
-    to = run.table(UNPACKED) / packed.name
-    if not (to / COMPLETE).is_file():
+    identity = {"from": packed.uri, "length": packed.length()}
+    place = run.table(UNPACKED) / fingerprint(identity)
+    to = place / packed.name.partition(".")[0]  # the name that labels photos in no folder
+    if not (place / COMPLETE).is_file():
         archive.unpack(packed, to)
-        snapshots.write_json(to / COMPLETE, {"from": packed.uri})
+        snapshots.write_json(place / COMPLETE, identity)
     return to
 
 
 def _downloaded(uri: str, run: Run) -> Location:
     if uri != KAGGLE:
         raise ValueError(f"SOURCE_URI of Kaggle must be {KAGGLE!r}, got {uri!r}")
-    handle = uri.removeprefix("kaggle://")
-    to = run.table(UNPACKED) / handle.replace("/", "-")
-    if not (to / COMPLETE).is_file():
+    owner, _, name = uri.removeprefix("kaggle://").partition("/")
+    place = run.table(UNPACKED) / owner
+    to = place / name
+    if not (place / COMPLETE).is_file():
         try:
             import kagglehub
         except ImportError as error:
             raise ValueError(
                 f"{uri} needs kagglehub: pip install 'fruit-features[kaggle]'"
             ) from error
-        downloaded = Folder(kagglehub.dataset_download(handle))
+        downloaded = Folder(kagglehub.dataset_download(f"{owner}/{name}"))
         for entry in downloaded.entries():
             (to / entry.path).write((downloaded / entry.path).read())
-        snapshots.write_json(to / COMPLETE, {"from": uri})
+        snapshots.write_json(place / COMPLETE, {"from": uri})
     return to
 
 
@@ -183,7 +192,7 @@ def _listed(
 ) -> tuple[list[Row], dict[str, Member], dict[str, int]]:
     """Rows of the catalogue by path, members of the archive, and skipped files by rule."""
     skipped: Counter[str] = Counter()
-    rows: list[Row] = []
+    rows: dict[str, Row] = {}
     members: dict[str, Member] = {}
     for entry, member in source.entries():
         rule = _skip_rule(entry.path, source)
@@ -191,13 +200,15 @@ def _listed(
         if rule or label is None:
             skipped[rule or "no_label"] += 1
             continue
-        rows.append((entry.path, label, _folder_side(entry.path), entry.length, entry.modified))
+        skipped["superseded"] += entry.path in rows
+        side = _folder_side(entry.path)
+        rows[entry.path] = (entry.path, label, side, entry.length, entry.modified)
         if member is not None:
             members[entry.path] = member
-    kept = _limited(rows, parameters, skipped)
+    kept = _limited(rows.values(), parameters, skipped)
     paths = {row[0] for row in kept}
     members = {path: member for path, member in members.items() if path in paths}
-    return sorted(kept), members, dict(sorted(skipped.items()))
+    return sorted(kept), members, dict(sorted((+skipped).items()))
 
 
 def _skip_rule(path: str, source: Source) -> str | None:
@@ -206,7 +217,7 @@ def _skip_rule(path: str, source: Source) -> str | None:
     except UnicodeEncodeError:
         return "name_not_utf8"
     inside = path.partition(archive.SEPARATOR)[2] if source.archive else path
-    if inside.endswith("/"):
+    if not inside or inside.endswith("/"):
         return "folder_marker"
     if any(part.startswith((".", "_")) for part in inside.split("/")):
         return "hidden"
@@ -237,7 +248,7 @@ def _folder_side(path: str) -> str | None:
     return None
 
 
-def _limited(rows: list[Row], parameters: Parameters, skipped: Counter[str]) -> Iterable[Row]:
+def _limited(rows: Iterable[Row], parameters: Parameters, skipped: Counter[str]) -> Iterable[Row]:
     """The rows that SAMPLE_FRACTION and LIMIT leave of each class, by the paths' SHA-256."""
     if parameters.LIMIT == 0 and parameters.SAMPLE_FRACTION == 1.0:
         return rows

@@ -40,6 +40,10 @@ def _is_result(value: str) -> bool:
     return value == CURRENT or re.fullmatch(r"[0-9a-f]{16}", value) is not None
 
 
+def _is_weights(value: str) -> bool:
+    return value in ("sample", "imagenet", "random") or value.partition("#")[0].endswith(".h5")
+
+
 def _is_number_of_components(value: float) -> bool:
     return 0 < value < 1 if isinstance(value, float) else value >= 1
 
@@ -132,7 +136,7 @@ class Parameters:
     )
     WEIGHTS: str = _parameter(
         "sample",
-        Rule("'sample', 'imagenet', 'random' or a URI ending in .h5", lambda value: value != ""),
+        Rule("'sample', 'imagenet', 'random' or a URI ending in .h5", _is_weights),
         "3",
         ("networks",),
         "sample, imagenet, random, or the URI of an .h5 file (#sha256=... is checked)",

@@ -36,7 +36,7 @@ def write(run: Run) -> Location:
         place = run.location / EXECUTED / f"{name}.ipynb"
         if not place.is_file():
             continue
-        notebook = nbformat.reads(place.read().decode(), as_version=4)
+        notebook = nbformat.reads(place.read().decode(), 4)  # type: ignore[no-untyped-call]
         executed[name] = str(notebook.metadata.get("papermill", {}).get("end_time", ""))[:16]
         cells += _cells(name, notebook)
     if not cells:
@@ -46,16 +46,15 @@ def write(run: Run) -> Location:
         "executed": executed,
         "place": run.location.uri,
     }
-    exporter = HTMLExporter(
+    exporter = HTMLExporter(  # type: ignore[no-untyped-call]
         template_name="classic",
         template_file=str(_TEMPLATE),
         exclude_input_prompt=True,
         exclude_output_prompt=True,
         exclude_anchor_links=True,
     )
-    page, _ = exporter.from_notebook_node(
-        nbformat.v4.new_notebook(cells=cells), resources={"report": content}
-    )
+    merged = nbformat.v4.new_notebook(cells=cells)  # type: ignore[no-untyped-call]
+    page, _ = exporter.from_notebook_node(merged, resources={"report": content})
     to = run.location / REPORT
     to.write(page.encode())
     return to

@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import papermill
 import yaml
+from jupyter_client.kernelspec import NoSuchKernel
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
@@ -77,9 +79,14 @@ def run(
     place = locate(Parameters(**values).RUN_URI)
     for name in sorted(notebooks):
         given = {key: value for key, value in values.items() if key in declared(name)}
+        executed = place / report.EXECUTED / f"{name}.ipynb"
         started = time.perf_counter()
-        with _local(place / report.EXECUTED / f"{name}.ipynb") as output:
-            execute(folder / f"{name}.ipynb", output, given)
+        try:
+            with _local(executed) as output:
+                execute(folder / f"{name}.ipynb", output, given)
+        except NotebookError:
+            say(f"{name} as far as it came: {executed.uri}")
+            raise
         say(f"{name:13} {time.perf_counter() - started:6.1f} s")
     written = report.write(Run(place))
     lines = [*report.summary(Run(place).manifest()), ("Report", written.uri)]
@@ -108,7 +115,7 @@ def execute(notebook: Path, output: Path, given: Mapping[str, Any]) -> None:
     Raises
     ------
     NotebookError
-        If a cell fails or the kernel dies.
+        If a cell fails, or the kernel is not there or dies.
     """
     try:
         papermill.execute_notebook(
@@ -122,10 +129,21 @@ def execute(notebook: Path, output: Path, given: Mapping[str, Any]) -> None:
         raise NotebookError(
             f"{notebook.stem} failed in cell [{error.exec_count}]\n{error.ename}: {error.evalue}"
         ) from None
-    except DeadKernelError as error:
+    except DeadKernelError:
         raise NotebookError(
-            f"{notebook.stem} failed: its kernel died, perhaps for want of memory\n{error}"
+            f"{notebook.stem} failed in cell [{_cells_done(output) + 1}]\n"
+            "DeadKernelError: the kernel's process died, perhaps for want of memory"
         ) from None
+    except NoSuchKernel:
+        raise NotebookError(
+            f"{notebook.stem} cannot start\n"
+            f"NoSuchKernel: install {spec.NAME} by `{sys.executable} -m helpers.kernel install`"
+        ) from None
+
+
+def _cells_done(executed: Path) -> int:
+    notebook = nbformat.read(executed, 4)  # type: ignore[no-untyped-call]
+    return sum(bool(cell.get("execution_count")) for cell in notebook.cells)
 
 
 @contextmanager

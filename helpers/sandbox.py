@@ -23,10 +23,12 @@ from numpy.typing import NDArray
 from helpers.images import Limits, RejectedError, opened, pixels
 
 SECONDS = 20.0
+START_SECONDS = 60.0  # for Python and its imports, on a busy machine
 MEMORY = 2 * 1024**3  # bytes of address space
 
 _REQUEST = struct.Struct("<QIQd")  # bytes that follow, size, pixel limit, aspect limit
 _ANSWER = struct.Struct("<?IIQ")  # decoded?, height, width, bytes that follow
+_READY = b"!"  # the child's first word
 
 
 class Sandbox:
@@ -59,6 +61,8 @@ class Sandbox:
         RejectedError
             As there; and for ``decode_limit``, if the photo takes too long, takes too much
             memory or kills the child.
+        OSError
+            If the child does not start: no photo is to blame for that.
         """
         child = self._started()
         deadline = time.monotonic() + self._seconds
@@ -81,13 +85,21 @@ class Sandbox:
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._child is None or self._child.poll() is not None:
+            self._stop()
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "helpers.sandbox", str(self._memory)],
+                [sys.executable, "-m", "helpers.sandbox", str(self._memory), str(self._seconds)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 bufsize=0,
+                # Each thread of OpenBLAS would take its share of the address space.
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
             )
+            try:
+                _read(self._child.stdout, len(_READY), time.monotonic() + START_SECONDS)
+            except (TimeoutError, EOFError) as error:
+                code = self._stop(patience=1.0)
+                raise OSError(f"the decoding process does not start ({_death(code)})") from error
         return self._child
 
     def _stop(self, patience: float = 0.0) -> int:
@@ -109,10 +121,10 @@ def _death(code: int) -> str:
     return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
-def _wait(reading: list[int], writing: list[int], deadline: float) -> None:
-    left = deadline - time.monotonic()
-    ready = select.select(reading, writing, [], max(0.0, left))
-    if not any(ready):
+def _wait(descriptor: int, event: int, deadline: float) -> None:
+    poll = select.poll()  # select.select knows no descriptor above 1023
+    poll.register(descriptor, event)
+    if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
         raise TimeoutError
 
 
@@ -121,7 +133,7 @@ def _write(pipe: IO[bytes] | None, content: bytes, deadline: float) -> None:
     os.set_blocking(pipe.fileno(), False)
     rest = memoryview(content)
     while rest:
-        _wait([], [pipe.fileno()], deadline)
+        _wait(pipe.fileno(), select.POLLOUT, deadline)
         rest = rest[os.write(pipe.fileno(), rest) :]
 
 
@@ -129,7 +141,7 @@ def _read(pipe: IO[bytes] | None, length: int, deadline: float) -> bytes:
     assert pipe is not None
     gathered = bytearray()
     while len(gathered) < length:
-        _wait([pipe.fileno()], [], deadline)
+        _wait(pipe.fileno(), select.POLLIN, deadline)
         chunk = os.read(pipe.fileno(), length - len(gathered))
         if not chunk:
             raise EOFError
@@ -137,12 +149,18 @@ def _read(pipe: IO[bytes] | None, length: int, deadline: float) -> bytes:
     return bytes(gathered)
 
 
-def _serve(memory: int) -> None:
+def _serve(memory: int, seconds: float) -> None:
     """The child: a request from standard input, its answer to standard output, until the end."""
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    memory = memory if most == resource.RLIM_INFINITY else min(memory, most)
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
+    answers.write(_READY)
+    answers.flush()
     while head := requests.read(_REQUEST.size):
+        # The parent stops what takes too long; the alarm does where the parent was killed.
+        signal.setitimer(signal.ITIMER_REAL, 2 * seconds)
         length, size, most_pixels, aspect = _REQUEST.unpack(head)
         try:
             rgb = pixels(opened(requests.read(length), Limits(most_pixels, aspect)), size)
@@ -153,7 +171,8 @@ def _serve(memory: int) -> None:
             answers.write(_ANSWER.pack(True, rgb.shape[0], rgb.shape[1], rgb.nbytes))
             answers.write(np.ascontiguousarray(rgb).data)
         answers.flush()
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 if __name__ == "__main__":
-    _serve(int(sys.argv[1]))
+    _serve(int(sys.argv[1]), float(sys.argv[2]))

@@ -11,6 +11,7 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 JAVA = 17
+VECTOR_MODULE = "jdk.incubator.vector"
 TASK_FAILURES = 4  # one killed Python worker must not fail the job, as it would in local[N]
 GIB = 1024**3
 
@@ -30,13 +31,14 @@ def build(conf: Mapping[str, str] | None = None) -> SparkSession:
     RuntimeError
         If there is no Java 17, neither on the machine nor from PyPI.
     """
-    os.environ["JAVA_HOME"] = str(java_home())
+    home = java_home()
+    os.environ["JAVA_HOME"] = str(home)
     # Names with accents become question marks in a JVM or worker that starts under POSIX.
     os.environ["LC_ALL"] = "C.UTF-8"
     os.environ["PYSPARK_PYTHON"] = sys.executable
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     builder = SparkSession.builder
-    for name, value in {**_defaults(), **(conf or {})}.items():
+    for name, value in {**_defaults(home), **(conf or {})}.items():
         builder = builder.config(name, value)
     return builder.getOrCreate()
 
@@ -98,13 +100,21 @@ def _java_version(home: Path) -> int | None:
     return int(match[1]) if match else None
 
 
-def _defaults() -> dict[str, str]:
+def _java_options(home: Path) -> str:
+    """Java's vector instructions for Spark ML's linear algebra, where this Java has them."""
+    release = home / "release"
+    has = release.exists() and VECTOR_MODULE in release.read_text()
+    return f"--add-modules={VECTOR_MODULE}" if has else ""
+
+
+def _defaults(home: Path) -> dict[str, str]:
     # The JVM only schedules and joins small columns; photos stay in Python workers.
     heap = min(4, max(1, machine_memory() // GIB // 8))
     return {
         "spark.app.name": "fruit-features",
         "spark.master": f"local[{cores()},{TASK_FAILURES}]",
         "spark.driver.memory": f"{heap}g",
+        "spark.driver.extraJavaOptions": _java_options(home),
         # A failed task's own error is raised where it was called; Java's traces only bury it.
         "spark.log.level": "FATAL",
         "spark.ui.enabled": "false",

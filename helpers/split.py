@@ -25,8 +25,8 @@ BLOCKS = 25
 _TEST_BLOCKS = round(BLOCKS * TEST_SHARE)
 
 # Fruits-360 names a frame 12_100.jpg, r_12_100.jpg or r2_12_100.jpg (r: other shafts), and
-# r0_12.jpg in its original-size edition.
-_FRAME = re.compile(r"(?:(r\d*)_)?(\d+)(?:_\d+)?\.\w+")
+# r0_12.jpg in its original-size edition. A longer number is a camera's date, not a frame's.
+_FRAME = re.compile(r"(?:(r\d*)_)?(\d{1,4})(?:_\d{1,4})?\.\w+", re.ASCII)
 
 LEAKS = {
     "blocked": "frames of one fruit are kept in blocks, with a gap of frames at each border",

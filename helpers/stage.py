@@ -20,6 +20,9 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 LEASES = "_leases"
+# A cluster that scales tells few cores at first: tasks must be enough for those to come.
+_MOST_UNITS = 16  # parts a task
+_MOST_REDUCED = 64  # parts a task
 _REDUCE_TASKS = 2  # tasks a core: what they yield is large, and travels
 
 
@@ -131,7 +134,8 @@ class Stage:
         if not units:
             return None
         with self._job(what) as context:
-            size = math.ceil(len(units) / (_REDUCE_TASKS * context.defaultParallelism))
+            even = math.ceil(len(units) / (_REDUCE_TASKS * context.defaultParallelism))
+            size = min(even, _MOST_REDUCED)
             dealt = [units[start : start + size] for start in range(0, len(units), size)]
             return _spread(context, function, dealt).treeReduce(merge)
 
@@ -175,7 +179,7 @@ def deal(units: Sequence[T], cores: int) -> list[Sequence[T]]:
     dealt: list[Sequence[T]] = []
     start = 0
     while start < len(units):
-        size = math.ceil((len(units) - start) / (2 * cores))
+        size = min(_MOST_UNITS, math.ceil((len(units) - start) / (2 * cores)))
         dealt.append(units[start : start + size])
         start += size
     return dealt

@@ -1,5 +1,6 @@
 """Photos inside a .zip or .tar, read in place: an index once, then one range a photo."""
 
+import gzip
 import io
 import lzma
 import tarfile
@@ -17,8 +18,10 @@ SEPARATOR = "!/"
 DEFLATED = zipfile.ZIP_DEFLATED
 STORED = zipfile.ZIP_STORED
 NO_CRC = -1
+_BROKEN = (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError)
 
 _CHUNK = 1024 * 1024  # bytes
+_BLOCK = tarfile.BLOCKSIZE
 _HEADER = 30  # bytes of a zip member's local header before its name
 _HEADER_ROOM = 1024  # bytes read beyond it for name and extra field: nearly always enough
 
@@ -59,7 +62,7 @@ def members(archive: Location) -> Iterator[Member]:
     try:
         with archive.open() as file:
             yield from listed(file)
-    except (zipfile.BadZipFile, tarfile.TarError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, UnicodeError, tarfile.TarError) as error:
         raise ValueError(f"not a readable archive: {archive.uri} ({error})") from error
 
 
@@ -69,7 +72,7 @@ def _zipped(file: io.BufferedReader) -> Iterator[Member]:
             yield Member(
                 path=item.filename,
                 length=item.file_size,
-                modified=timegm((*item.date_time, 0, 0, 0)) * 1_000_000,
+                modified=_zip_seconds(item.date_time) * 1_000_000,
                 offset=item.header_offset,
                 stored=item.compress_size,
                 # A method that is not read here makes its photo a reject, not the run a failure.
@@ -78,19 +81,40 @@ def _zipped(file: io.BufferedReader) -> Iterator[Member]:
             )
 
 
+def _zip_seconds(date_time: tuple[int, int, int, int, int, int]) -> int:
+    """Seconds since 1970; a date left at zero, as some writers do, is their epoch's first day."""
+    year, month, day, *clock = date_time
+    return timegm((year, min(max(month, 1), 12), max(day, 1), *clock))
+
+
 def _tarred(file: io.BufferedReader) -> Iterator[Member]:
+    files: dict[str, tarfile.TarInfo] = {}
     with tarfile.open(fileobj=file, mode="r:") as tar:
         for item in tar:
-            if item.isreg():
+            # A hard link is a file like any other, whose bytes were packed under another name.
+            place = files.get(item.linkname) if item.islnk() else item
+            if place is None:
+                raise tarfile.ReadError(f"{item.name} is a link to nothing: {item.linkname}")
+            files[item.name] = place
+            if place.isreg():
                 yield Member(
                     path=item.name.removeprefix("./"),
-                    length=item.size,
-                    modified=int(item.mtime * 1_000_000),
-                    offset=item.offset_data,
-                    stored=item.size,
+                    length=place.size,
+                    modified=int(place.mtime * 1_000_000),
+                    offset=place.offset_data,
+                    stored=place.size,
                     method=STORED,
                     crc=NO_CRC,
                 )
+        _require_end(tar)
+
+
+def _require_end(tar: tarfile.TarFile) -> None:
+    """Raise if no block of zeros follows: ``tarfile`` takes a file that breaks off for whole."""
+    assert tar.fileobj is not None
+    tar.fileobj.seek(tar.offset)
+    if tar.fileobj.read(_BLOCK) != bytes(_BLOCK):
+        raise tarfile.ReadError("it breaks off")
 
 
 def read(archive: Location, offset: int, stored: int, method: int, crc: int, most: int) -> bytes:
@@ -106,6 +130,8 @@ def read(archive: Location, offset: int, stored: int, method: int, crc: int, mos
         return archive.read(offset, stored)
     if method not in (STORED, DEFLATED):
         raise OSError("packed in a way that is not read here: neither stored nor deflated")
+    if stored > most + most // 100 + _HEADER_ROOM:
+        raise OSError(f"{stored:,} packed bytes where the listing said {most:,} unpacked ones")
     packed = archive.read(offset, _HEADER + _HEADER_ROOM + stored)
     start = (
         _HEADER + int.from_bytes(packed[26:28], "little") + int.from_bytes(packed[28:30], "little")
@@ -124,7 +150,9 @@ def read(archive: Location, offset: int, stored: int, method: int, crc: int, mos
 
 
 def unpack(archive: Location, to: Location) -> None:
-    """Unpack a compressed tar below ``to``; links and names that lead outside are left out.
+    """Unpack a compressed tar below ``to``; names that lead outside are left out, so are links.
+
+    A hard link is no such link but a file, whose bytes were packed under another name.
 
     Raises
     ------
@@ -134,11 +162,12 @@ def unpack(archive: Location, to: Location) -> None:
     try:
         with archive.open() as file, tarfile.open(fileobj=file, mode="r:*") as tar:
             for item in tar:
-                content = tar.extractfile(item) if item.isreg() else None
+                content = tar.extractfile(item) if item.isreg() or item.islnk() else None
                 path = item.name.removeprefix("./")
                 if content and not path.startswith("/") and ".." not in path.split("/"):
                     (to / path).write_stream(iter(partial(content.read, _CHUNK), b""))
-    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
+            _require_end(tar)
+    except (*_BROKEN, KeyError) as error:  # KeyError: a link to nothing
         raise ValueError(f"not a readable archive: {archive.uri} ({error})") from error
 
 

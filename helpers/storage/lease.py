@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -127,9 +127,10 @@ def _beat(
 
 
 def _release(location: Location, run: str) -> None:
-    holder = _parsed(location.read())
-    if holder is not None and holder["run"] == run:
-        location.delete()
+    with suppress(FileNotFoundError):
+        holder = _parsed(location.read())
+        if holder is not None and holder["run"] == run:
+            location.delete()
 
 
 def _stamp(run: str) -> bytes:
@@ -148,10 +149,11 @@ def _parsed(content: bytes | None) -> dict[str, Any] | None:
     if content is None:
         return None
     try:
-        holder: dict[str, Any] = json.loads(content)
+        holder = json.loads(content)
     except ValueError:
         return None
-    return holder if {"run", "host", "pid", "boot_id", "beat"} <= holder.keys() else None
+    whole = isinstance(holder, dict) and holder.keys() >= {"run", "host", "pid", "boot_id", "beat"}
+    return holder if whole else None
 
 
 def _is_dead(holder: dict[str, Any]) -> bool:

@@ -1,5 +1,6 @@
 """The manifest of a run: what each stage finished last, from what, and the history."""
 
+import itertools
 import json
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -8,6 +9,7 @@ from typing import Any
 
 from helpers.parameters import CURRENT, NOTEBOOKS
 from helpers.storage.location import Location
+from helpers.storage.snapshots import parsed_json
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -135,16 +137,15 @@ class Run:
         return reached
 
     def _parsed(self, content: bytes) -> dict[str, Any]:
-        uri = (self.location / MANIFEST).uri
-        try:
-            manifest: dict[str, Any] = json.loads(content)
-        except ValueError as error:
-            raise OSError(f"damaged: {uri} is no JSON ({error})") from error
+        place = self.location / MANIFEST
+        manifest = parsed_json(content, place)
         if manifest.get("format") != FORMAT:
             raise ValueError(
-                f"{uri} has format {manifest.get('format')!r}, this version reads format {FORMAT}: "
-                "name another RUN_URI, or use the version that made it"
+                f"{place.uri} has format {manifest.get('format')!r}, this version reads format "
+                f"{FORMAT}: name another RUN_URI, or use the version that made it"
             )
+        if not isinstance(manifest.get("history"), list):
+            raise OSError(f"damaged: {place.uri} has no history")
         return manifest
 
 
@@ -175,9 +176,7 @@ def require_sum(what: str, whole: int, **shares: int) -> None:
 def _summary(records: list[Record]) -> dict[str, Any]:
     """The manifest: the lineage of the stage that finished last, then the history."""
     latest = records[-1]
-    spoken = [record for record in records if record.agrees(latest)]
-    last = {record.stage: record for record in spoken}
-    worked = {record.stage: record for record in spoken if record.seconds is not None}
+    last = _lineage(records)
     summary: dict[str, Any] = {
         "format": FORMAT,
         "finished": latest.finished,
@@ -194,10 +193,29 @@ def _summary(records: list[Record]) -> dict[str, Any]:
         summary["counts"] |= record.counts
         if record.figures:
             summary[RESULT[stage]] = record.figures
-        if stage in worked and worked[stage].seconds is not None:
-            summary["stages"][stage] = _speed(worked[stage])
+        worked = [
+            past
+            for past in records
+            if past.lineage == record.lineage and past.stage == stage and past.seconds is not None
+        ]
+        if worked:
+            summary["stages"][stage] = _speed(worked[-1])
     summary["history"] = [asdict(record) for record in records]
     return summary
+
+
+def _lineage(records: list[Record]) -> dict[str, Record]:
+    """Of each stage the last record that agrees with the latest one and those of earlier stages."""
+    last = {records[-1].stage: records[-1]}
+    for stage in NOTEBOOKS:
+        if stage not in last:
+            agreeing = (
+                record
+                for record in reversed(records)
+                if record.stage == stage and all(map(record.agrees, last.values()))
+            )
+            last |= {record.stage: record for record in itertools.islice(agreeing, 1)}
+    return last
 
 
 def _speed(record: Record) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """A place on S3, by boto3: one client a process, credentials from the default AWS chain."""
 
 import itertools
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -15,21 +17,22 @@ from botocore.exceptions import (
     ClientError,
     ConnectTimeoutError,
     EndpointConnectionError,
-    HTTPClientError,
     NoCredentialsError,
-    ReadTimeoutError,
-    ResponseStreamingError,
 )
 
 from helpers.storage.location import Entry, Location
 
 ATTEMPTS = 5
-CONNECT_SECONDS = 4
+CONNECT_SECONDS = 3
 READ_SECONDS = 20
 MISSING = {"404", "NoSuchKey", "NotFound"}
+BEYOND_END = {"416", "InvalidRange"}
 CONFLICT = {"412", "409", "PreconditionFailed", "ConditionalRequestConflict"}
 FORBIDDEN = {"403", "AccessDenied", "Forbidden", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
 UPLOAD_PART = 8 * 1024 * 1024  # bytes
+DELETED_AT_ONCE = 1000  # what S3 takes in a call
+
+_CREATION = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -56,25 +59,15 @@ class Bucket(Location):
         return Bucket(self.bucket, self.key.rpartition("/")[0])
 
     def entries(self) -> Iterator[Entry]:
-        prefix = f"{self.key}/" if self.key else ""
-        pages = (
-            client().get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
-        )
-        for page in self._pages(pages):
+        for page in self._pages():
             for item in page.get("Contents", ()):
                 modified = round(item["LastModified"].timestamp() * 1_000_000)
-                yield Entry(item["Key"][len(prefix) :], item["Size"], modified)
+                yield Entry(item["Key"][len(self._prefix) :], item["Size"], modified)
 
     def folders(self) -> list[str]:
-        prefix = f"{self.key}/" if self.key else ""
-        pages = (
-            client()
-            .get_paginator("list_objects_v2")
-            .paginate(Bucket=self.bucket, Prefix=prefix, Delimiter="/")
-        )
         return sorted(
-            item["Prefix"][len(prefix) : -1]
-            for page in self._pages(pages)
+            item["Prefix"][len(self._prefix) : -1]
+            for page in self._pages(Delimiter="/")
             for item in page.get("CommonPrefixes", ())
         )
 
@@ -96,10 +89,8 @@ class Bucket(Location):
 
     def write_stream(self, chunks: Iterator[bytes]) -> None:
         settings = TransferConfig(multipart_chunksize=UPLOAD_PART, max_concurrency=4)
-        try:
+        with self._plainly():
             client().upload_fileobj(_Chunks(chunks), self.bucket, self.key, Config=settings)
-        except (ClientError, BotoCoreError) as error:
-            raise self._plain(error) from error
 
     def update(self, change: Callable[[bytes | None], bytes | None]) -> None:
         for attempt in itertools.count():
@@ -113,8 +104,10 @@ class Bucket(Location):
                 return
             try:
                 self._call("put_object", Body=content, **condition)
-            except FileExistsError:  # another writer was faster: read again what it wrote
-                if attempt >= ATTEMPTS:
+            # Another writer was faster, or deleted it: read again what is there.
+            except (FileExistsError, FileNotFoundError) as error:
+                no_bucket = isinstance(error, FileNotFoundError) and before is None
+                if no_bucket or attempt >= ATTEMPTS:
                     raise
                 time.sleep(0.1 * 2**attempt)
             else:
@@ -124,9 +117,15 @@ class Bucket(Location):
         self._call("delete_object")
 
     def delete_all(self) -> None:
-        keys = [{"Key": f"{self.key}/{entry.path}"} for entry in self.entries()]
-        for start in range(0, len(keys), 1000):
-            self._call("delete_objects", Delete={"Objects": keys[start : start + 1000]})
+        keys = [{"Key": self._prefix + entry.path} for entry in self.entries()]
+        for start in range(0, len(keys), DELETED_AT_ONCE):
+            objects = keys[start : start + DELETED_AT_ONCE]
+            with self._plainly():
+                answer = client().delete_objects(Bucket=self.bucket, Delete={"Objects": objects})
+            for refused in answer.get("Errors", ()):
+                raise OSError(
+                    f"S3 answers {refused['Code']} for s3://{self.bucket}/{refused['Key']}"
+                )
 
     def _read(self, offset: int, length: int | None) -> tuple[bytes, str]:
         if length == 0:
@@ -135,27 +134,36 @@ class Bucket(Location):
         if offset or length is not None:
             span["Range"] = f"bytes={offset}-{'' if length is None else offset + length - 1}"
         for attempt in itertools.count(1):
-            answer = self._call("get_object", **span)
+            try:
+                answer = self._call("get_object", **span)
+            except _BeyondEndError:
+                return b"", ""
             try:
                 return answer["Body"].read(), answer["ETag"]
             # botocore repeats a failed request, but not a body that breaks off.
-            except (HTTPClientError, ResponseStreamingError, ReadTimeoutError) as error:
+            except BotoCoreError as error:
                 if attempt >= ATTEMPTS:
                     raise self._plain(error) from error
                 time.sleep(0.1 * 2**attempt)
         raise AssertionError("unreachable")
 
-    def _call(self, operation: str, **arguments: Any) -> Any:
-        if operation != "delete_objects":
-            arguments["Key"] = self.key
-        try:
-            return getattr(client(), operation)(Bucket=self.bucket, **arguments)
-        except (ClientError, BotoCoreError) as error:
-            raise self._plain(error) from error
+    @property
+    def _prefix(self) -> str:
+        return f"{self.key}/" if self.key else ""
 
-    def _pages(self, pages: Any) -> Iterator[Any]:
+    def _call(self, operation: str, **arguments: Any) -> Any:
+        with self._plainly():
+            return getattr(client(), operation)(Bucket=self.bucket, Key=self.key, **arguments)
+
+    def _pages(self, **arguments: Any) -> Iterator[Any]:
+        with self._plainly():
+            listing = client().get_paginator("list_objects_v2")
+            yield from listing.paginate(Bucket=self.bucket, Prefix=self._prefix, **arguments)
+
+    @contextmanager
+    def _plainly(self) -> Iterator[None]:
         try:
-            yield from pages
+            yield
         except (ClientError, BotoCoreError) as error:
             raise self._plain(error) from error
 
@@ -167,6 +175,8 @@ class Bucket(Location):
                 return FileNotFoundError(f"there is no bucket {self.bucket!r} ({self.uri})")
             if code in MISSING:
                 return FileNotFoundError(f"no such object: {self.uri}")
+            if code in BEYOND_END:
+                return _BeyondEndError(f"shorter than listed: {self.uri}")
             if code in CONFLICT:
                 return FileExistsError(f"changed by another writer: {self.uri}")
             if code in FORBIDDEN:
@@ -179,6 +189,10 @@ class Bucket(Location):
         if isinstance(error, EndpointConnectionError | ConnectTimeoutError):
             return ConnectionError(f"no S3 server answers for {self.uri}: {error}")
         return OSError(f"S3 fails for {self.uri}: {error}")
+
+
+class _BeyondEndError(OSError):
+    """The range asked for begins where the object has ended."""
 
 
 class _Chunks:
@@ -204,13 +218,21 @@ class _Chunks:
         return content[:size]
 
 
-@lru_cache(maxsize=1)
 def client() -> Any:
     """The process's S3 client; ``AWS_ENDPOINT_URL`` names an S3-compatible server."""
+    with _CREATION:  # sixteen threads that begin to read want one client, not sixteen
+        return _client()
+
+
+@lru_cache(maxsize=1)
+def _client() -> Any:
     settings = Config(
         connect_timeout=CONNECT_SECONDS,
         read_timeout=READ_SECONDS,
         retries={"mode": "standard", "max_attempts": ATTEMPTS},
         max_pool_connections=32,
     )
-    return boto3.client("s3", config=settings)
+    try:
+        return boto3.client("s3", config=settings)
+    except ValueError as error:
+        raise OSError(f"AWS_ENDPOINT_URL must be like http://host:port: {error}") from error

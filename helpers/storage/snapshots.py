@@ -28,8 +28,7 @@ class Snapshot:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        content: dict[str, Any] = json.loads((self.location / MANIFEST).read())
-        return content
+        return read_json(self.location / MANIFEST)
 
     def finish(self, manifest: Mapping[str, Any]) -> None:
         """Declare the snapshot whole."""
@@ -77,10 +76,23 @@ def read_json(location: Location) -> dict[str, Any]:
     Raises
     ------
     OSError
-        If the file cannot be read or is no JSON.
+        If the file cannot be read or is no JSON object; the message names it.
+    """
+    return parsed_json(location.read(), location)
+
+
+def parsed_json(text: bytes, location: Location) -> dict[str, Any]:
+    """The JSON object in ``text``, which was read from ``location``.
+
+    Raises
+    ------
+    OSError
+        If it is none.
     """
     try:
-        content: dict[str, Any] = json.loads(location.read())
+        content = json.loads(text)
     except ValueError as error:
         raise OSError(f"damaged: {location.uri} is no JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise OSError(f"damaged: {location.uri} is no JSON object")
     return content

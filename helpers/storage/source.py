@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,8 +86,6 @@ class Source:
             except OSError as error:
                 return photo, error
 
-        if self.base.concurrency == 1:
-            return map(attempt, photos)
         return ahead(attempt, photos, self.base.concurrency, lambda photo: photo.length)
 
 
@@ -131,6 +130,7 @@ def _globbed(uri: str) -> Source:
     return Source(locate(base), pattern="/".join(segments[first:]))
 
 
+@lru_cache(maxsize=8)
 def _glob_regex(pattern: str) -> re.Pattern[str]:
     """``*`` and ``?`` within a name, ``[...]`` a set, ``**`` any folders."""
     translated = ""
@@ -144,8 +144,13 @@ def _glob_regex(pattern: str) -> re.Pattern[str]:
                 translated += "[^/]*"
             case "?":
                 translated += "[^/]"
-            case _ if token.startswith("[") and token.endswith("]"):
-                translated += token.replace("[!", "[^", 1)
+            case _ if len(token) > 1:
+                inside = token[1:-1].replace("\\", r"\\").replace("[", r"\[")
+                negated = inside.startswith("!")
+                translated += f"[^/{inside[1:]}]" if negated else f"[{inside}]"
             case _:
                 translated += re.escape(token)
-    return re.compile(translated, re.DOTALL)
+    try:
+        return re.compile(translated, re.DOTALL)
+    except re.error as error:
+        raise ValueError(f"SOURCE_URI must be a proper glob, got {pattern!r}: {error}") from error

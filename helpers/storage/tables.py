@@ -69,7 +69,14 @@ def write_parquet(location: Location, table: pa.Table) -> None:
     """Write a table as one Parquet file, whole or not at all."""
     buffer = io.BytesIO()
     small = [name for name in table.column_names if name not in BULKY]
-    pq.write_table(table, buffer, compression="zstd", use_dictionary=small, write_statistics=small)
+    pq.write_table(
+        table,
+        buffer,
+        compression="zstd",
+        use_dictionary=small,
+        write_statistics=small,
+        write_page_checksum=True,
+    )
     location.write(buffer.getbuffer())
 
 
@@ -99,8 +106,10 @@ def read_metadata(location: Location) -> dict[bytes, bytes]:
 
 @contextmanager
 def _opened(location: Location) -> Iterator[pq.ParquetFile]:
-    try:
-        with location.open() as file:
-            yield pq.ParquetFile(file)
-    except pa.ArrowInvalid as error:
-        raise OSError(f"damaged: {location.uri} is no whole Parquet file ({error})") from error
+    with location.open() as file:
+        try:
+            yield pq.ParquetFile(file, page_checksum_verification=True)
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, OSError) and (error.errno or location.uri in str(error)):
+                raise  # the storage's own
+            raise OSError(f"damaged: {location.uri} is no whole Parquet file ({error})") from error

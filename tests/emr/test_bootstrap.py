@@ -65,8 +65,9 @@ class Node:
         self.venv = folder / "opt" / "fruit-features"
         self.scratch = folder / "tmp"
         self._stubs = folder / "bin"
-        self.scratch.mkdir()
-        self._stubs.mkdir()
+        self._home = folder / "home"
+        for made in (self.scratch, self._stubs, self._home):
+            made.mkdir()
         self._release()
         self._stub(
             "aws",
@@ -90,7 +91,7 @@ class Node:
             ["bash", str(SCRIPT), *given],
             env={
                 "PATH": f"{self._stubs}:{os.environ['PATH']}",
-                "HOME": str(self.scratch),
+                "HOME": str(self._home),
                 "TMPDIR": str(self.scratch),
             },
             capture_output=True,

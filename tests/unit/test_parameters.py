@@ -1,0 +1,186 @@
+"""The one table of parameters: what is taken, what is refused, what enters a fingerprint."""
+
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from helpers.parameters import (
+    NOTEBOOKS,
+    Parameters,
+    check,
+    declared,
+    fingerprint,
+    refuse_unknown,
+)
+
+
+def test_the_defaults_keep_their_own_rules() -> None:
+    Parameters()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SOURCE_URI", " "),
+        ("RUN_URI", ""),
+        ("LABEL_LEVEL", 0),
+        ("LIMIT", -1),
+        ("SAMPLE_FRACTION", 0.0),
+        ("SAMPLE_FRACTION", 1.01),
+        ("SAMPLE_FRACTION", float("nan")),
+        ("IMAGE_SIZE", 31),
+        ("IMAGE_SIZE", 513),
+        ("MAX_BYTES", 0),
+        ("MAX_PIXELS", 178_956_971),
+        ("MAX_ASPECT", 0.5),
+        ("MAX_ASPECT", float("nan")),
+        ("MAX_ASPECT", float("inf")),
+        ("MAX_REJECT_FRACTION", 1.5),
+        ("PIXELS", "newest"),
+        ("FEATURES", "0123456789ABCDEF"),
+        ("PCA", "0123456789abcde"),
+        ("BACKBONE", "resnet50"),
+        ("ALPHA", 0.4),
+        ("LAYER", "fc1"),
+        ("WEIGHTS", "imagenette"),
+        ("WEIGHTS", "weights.keras"),
+        ("ENGINE", "onnx"),
+        ("PRECISION", "f16"),
+        ("SPLIT", "stratified"),
+        ("SEED", -1),
+        ("COMPONENTS", 0),
+        ("COMPONENTS", 1.0),
+        ("COMPONENTS", 0.0),
+        ("COMPONENTS", float("nan")),
+        ("CLASSIFIER", "svm"),
+    ],
+)
+def test_a_value_outside_the_rule_is_refused_by_name_rule_and_value(name: str, value: Any) -> None:
+    rule = next(field for field in fields(Parameters) if field.name == name).metadata["rule"]
+    with pytest.raises(ValueError, match=f"^{name} must be ") as refused:
+        Parameters(**{name: value})
+    assert rule.words in str(refused.value)
+    assert repr(value) in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kind"),
+    [
+        ("SOURCE_URI", 3, "str"),
+        ("LIMIT", 10.0, "int"),
+        ("LIMIT", True, "int"),
+        ("LIMIT", "10", "int"),
+        ("SAMPLE_FRACTION", "0.5", "float"),
+        ("SAMPLE_FRACTION", True, "float"),
+        ("RETRY_REJECTS", 1, "bool"),
+        ("RETRY_REJECTS", "False", "bool"),
+        ("COMPONENTS", "0.9", "int | float"),
+        ("COMPONENTS", True, "int | float"),
+        ("SPLIT", None, "str"),
+    ],
+)
+def test_a_wrong_type_is_refused_by_name_type_and_value(name: str, value: Any, kind: str) -> None:
+    with pytest.raises(TypeError) as refused:
+        Parameters(**{name: value})
+    assert str(refused.value).startswith(f"{name} must be of type {kind}, got {value!r}")
+
+
+def test_an_int_passes_for_a_float_and_enters_fingerprints_as_one() -> None:
+    assert repr(Parameters(MAX_ASPECT=20).MAX_ASPECT) == "20.0"
+    assert Parameters(MAX_ASPECT=20).entering("pixels") == Parameters().entering("pixels")
+
+
+@pytest.mark.parametrize("components", [1, 300, 0.5, 0.999])
+def test_components_are_a_number_or_a_share(components: float) -> None:
+    taken = Parameters(COMPONENTS=components).COMPONENTS
+    assert (taken, type(taken)) == (components, type(components))
+
+
+@pytest.mark.parametrize(
+    "weights", ["imagenet", "random", "/a/w.h5", "s3://b/w.weights.h5", "w.h5#sha256=00"]
+)
+def test_weights_are_named_or_a_uri(weights: str) -> None:
+    assert Parameters(WEIGHTS=weights).WEIGHTS == weights
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"BACKBONE": "vgg16"}, "WEIGHTS"),
+        ({"BACKBONE": "vgg16", "WEIGHTS": "random", "ALPHA": 0.5}, "ALPHA"),
+        ({"LAYER": "fc2"}, "LAYER"),
+        ({"ALPHA": 1.0}, "ALPHA"),
+        ({"ENGINE": "tensorflow", "PRECISION": "int8"}, "PRECISION"),
+    ],
+)
+def test_parameters_that_contradict_each_other_are_refused(
+    values: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(ValueError, match=named):
+        Parameters(**values)
+
+
+def test_every_parameter_is_declared_by_a_notebook_and_explained() -> None:
+    for field in fields(Parameters):
+        assert set(field.metadata["notebooks"]) <= set(NOTEBOOKS)
+        assert field.metadata["notebooks"]
+        assert field.metadata["meaning"]
+
+
+def test_check_takes_what_the_notebook_declares_and_nothing_else() -> None:
+    values = {**declared("02_preprocess"), "IMAGE_SIZE": 64, "SEED": "not this notebook's", "x": 1}
+    parameters = check("02_preprocess", values)
+    assert parameters.IMAGE_SIZE == 64
+    assert parameters.SEED == 0
+
+
+def test_check_names_what_the_cell_lacks() -> None:
+    values = declared("01_ingest")
+    del values["LIMIT"]
+    with pytest.raises(ValueError, match="01_ingest declares LIMIT"):
+        check("01_ingest", values)
+
+
+def test_an_unknown_notebook_is_refused() -> None:
+    with pytest.raises(ValueError, match="got '06_more'"):
+        declared("06_more")
+
+
+@pytest.mark.parametrize(
+    ("mistyped", "nearest"),
+    [("IMAGE_SIZ", "IMAGE_SIZE"), ("image_size", "IMAGE_SIZE"), ("RUN_URL", "RUN_URI")],
+)
+def test_an_unknown_name_is_refused_with_the_nearest(mistyped: str, nearest: str) -> None:
+    with pytest.raises(ValueError, match=f"{mistyped!r}; nearest: {nearest}$"):
+        refuse_unknown(["SEED", mistyped])
+
+
+def test_known_names_pass() -> None:
+    refuse_unknown(field.name for field in fields(Parameters))
+
+
+def test_what_enters_the_fingerprint_of_the_network_depends_on_precision_and_weights() -> None:
+    plain = Parameters().entering("networks")
+    assert not {"SEED", "SPLIT"} & plain.keys()
+    assert Parameters(WEIGHTS="random").entering("networks").keys() - plain.keys() == {"SEED"}
+    int8 = Parameters(PRECISION="int8").entering("networks")
+    assert int8.keys() - plain.keys() == {"SEED", "SPLIT"}
+
+
+def test_where_results_go_enters_no_fingerprint() -> None:
+    for table in ("images", "pixels", "networks", "splits", "pca", "classify"):
+        assert "RUN_URI" not in Parameters().entering(table)
+
+
+def test_a_fingerprint_depends_on_content_alone() -> None:
+    content = {"b": 1, "a": [2.0, "é"]}
+    assert fingerprint(content) == fingerprint({"a": [2.0, "é"], "b": 1})
+    assert fingerprint(content) == "ec5fd33b27fc4f5f"
+    for other in ({"b": 1.0, "a": [2.0, "é"]}, {"b": 1, "a": [2.0, "e"]}, {"b": 1}):
+        assert fingerprint(other) != fingerprint(content)
+
+
+def test_a_fingerprint_of_nan_is_refused() -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        fingerprint({"a": float("nan")})
