@@ -9,6 +9,7 @@ PIP := $(BIN)/pip --disable-pip-version-check
 LAPTOP := $(VENV)/.laptop
 DEV := $(VENV)/.dev
 UV := uv==0.13.9
+MEASURED := $(CURDIR)/tests/measured
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -20,7 +21,7 @@ run: $(LAPTOP)  ## run notebooks 01 to 05 on the sample (PARAMS=FILE.yaml: on yo
 
 .PHONY: test
 test: $(DEV)  ## run every test that is not slow, and show the coverage of helpers
-	$(BIN)/python -m pytest -m "not slow" --cov
+	SPARK_CONF_DIR=$(MEASURED) PYTHONPATH=$(MEASURED) $(BIN)/python -m pytest -m "not slow" --cov
 
 .PHONY: lint
 lint: $(DEV)  ## check code and notebooks with ruff, helpers with mypy

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import textwrap
 from dataclasses import fields
 from pathlib import Path
 
@@ -113,7 +114,9 @@ def _table() -> str:
     lines = ["parameters, with their defaults:"]
     for parameter in fields(Parameters):
         lines.append(f"  {parameter.name} = {parameter.default!r}")
-        lines.append(f"      {parameter.metadata['meaning']} ({parameter.metadata['rule'].words})")
+        meaning = f"{parameter.metadata['meaning']} ({parameter.metadata['rule'].words})"
+        indent = " " * 6
+        lines += textwrap.wrap(meaning, 88, initial_indent=indent, subsequent_indent=indent)
     return "\n".join(lines)
 
 

@@ -38,7 +38,8 @@ def build(folder: Path) -> dict[str, Any]:
     alpha = request["alpha"] or (_alpha(weights) if weights.exists() else 1.0)
     backbone = assembled(request, alpha, "imagenet" if request["weights"] == "imagenet" else None)
     if weights.exists():
-        _load(backbone, weights, request)
+        _load(backbone, weights, request, alpha)
+    _require_finite(backbone)
     if request["engine"] == "openvino":
         _export(preprocessed(backbone, request), folder, request)
     else:
@@ -110,7 +111,7 @@ def _alpha(weights: Path) -> float:
     return 1.0  # none of MobileNetV2's: loading says what does not fit
 
 
-def _load(backbone: Any, weights: Path, request: dict[str, Any]) -> None:
+def _load(backbone: Any, weights: Path, request: dict[str, Any], alpha: float) -> None:
     _, is_old = _numbers(weights)
     # Keras tells the layout of a file by its name alone.
     named = weights.rename(weights.with_suffix(".h5" if is_old else ".weights.h5"))
@@ -118,10 +119,19 @@ def _load(backbone: Any, weights: Path, request: dict[str, Any]) -> None:
         backbone.load_weights(named)
     except (ValueError, OSError, KeyError) as error:
         line = " ".join(str(error).split())[:300]
+        is_vgg = request["backbone"] == "vgg16"
+        kind = f"layer {request['layer']}" if is_vgg else f"alpha {alpha}"
         raise RefusedError(
-            f"WEIGHTS must be the weights of {request['backbone']} (layer {request['layer']}), "
-            f"and the file is not: {line}"
+            f"WEIGHTS must be the weights of {request['backbone']} ({kind}), and the file is "
+            f"not: {line}"
         ) from error
+
+
+def _require_finite(backbone: Any) -> None:
+    """Refuse weights that are not finite: ReLU6 hides what they do to the features."""
+    for variable in backbone.weights:
+        if not np.isfinite(variable.numpy()).all():
+            raise RefusedError(f"WEIGHTS must be finite numbers, and {variable.path} is not")
 
 
 def _export(model: Any, folder: Path, request: dict[str, Any]) -> None:

@@ -1,7 +1,9 @@
 """05: a first classifier on the scores, beside baselines: do the features mean something?"""
 
 import io
-from collections.abc import Callable
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +30,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from helpers import figures, ingest, pca, split
 from helpers.parameters import Parameters, fingerprint
+from helpers.session import is_local
 from helpers.split import TEST, TRAIN
 from helpers.stage import Stage
 from helpers.storage import live, snapshots, tables
@@ -45,7 +48,7 @@ PER_CLASS = "per_class.csv"
 FIGURES = "figures"
 CONFUSION = "confusion_matrix.csv"
 MODEL, ARRAYS = "model.json", "model.npz"
-_SPARK_FORMAT = "_spark"
+_FOREST = "_forest"
 
 EMBEDDED_PHOTOS = 1000
 NEIGHBOURS = 10
@@ -184,8 +187,9 @@ def embed(result: Classified, seed: int) -> Embedding:
     flat = scores.take(drawn)["scores"].combine_chunks().flatten()
     matrix = flat.to_numpy().reshape(count, -1)
     labels = np.array(result.photos["label"].take(drawn).to_pylist())
+    init = "pca" if matrix.shape[1] > 1 else "random"  # one component spans no plane
     points = TSNE(
-        init="pca", perplexity=min(30.0, (count - 1) / 3), random_state=seed
+        init=init, perplexity=min(30.0, (count - 1) / 3), random_state=seed
     ).fit_transform(matrix)
     nearest = min(NEIGHBOURS, count - 1)
     neighbours = NearestNeighbors(n_neighbors=nearest).fit(points).kneighbors(return_distance=False)
@@ -240,7 +244,7 @@ def _fit_and_write(
     test = joined.filter(pc.equal(joined["side"], TEST))
     true, guessed = (np.array(test[name].to_pylist()) for name in ("label", "predicted"))
     chance = test.select(["image_id", "label"]).join(by_chance, "image_id")
-    commonest = max(labels, key=train["label"].to_pylist().count)
+    commonest = Counter(train["label"].to_pylist()).most_common(1)[0][0]
     stated = {
         **Merit.of(true, guessed).as_json(),
         "baselines": {
@@ -258,7 +262,7 @@ def _fit_and_write(
     per_class, confusion = _tables(true, guessed, labels)
     (to / PER_CLASS).write(per_class.to_csv(index_label="label").encode())
     (to / CONFUSION).write(confusion.to_csv(index_label="label").encode())
-    _write_model(fitted, labels, parameters, to)
+    _write_model(spark, fitted, labels, parameters, to)
     figures.save(figures.confusion(confusion), to / FIGURES / "confusion_matrix.png")
     figures.save(figures.per_class(per_class), to / FIGURES / "per_class.png")
 
@@ -275,11 +279,28 @@ def _frame(
     small["shuffled"] = -1.0
     drawn = np.random.default_rng(seed).permutation(small.loc[is_train, "label"].to_numpy())
     small.loc[is_train, "shuffled"] = drawn
-    scores = spark.read.parquet((analysed / pca.SCORES).spark_uri)
     features = array_to_vector(F.col("scores").cast("array<double>")).alias("features")
-    return scores.select("image_id", features).join(
-        F.broadcast(spark.createDataFrame(small)), "image_id"
+    return (
+        _scores(spark, analysed)
+        .select("image_id", features)
+        .join(F.broadcast(spark.createDataFrame(small)), "image_id")
     )
+
+
+def _scores(spark: SparkSession, analysed: Location) -> DataFrame:
+    """``image_id`` and ``scores``, one task a file.
+
+    The tasks read by ``storage``: Spark's own readers would need Hadoop's connector for a bucket.
+    """
+    files = pca.score_files(analysed)
+
+    def read(numbers: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in numbers:
+            for number in batch["id"].to_pylist():
+                yield from tables.read_parquet(files[number]).to_batches()
+
+    listed = spark.range(0, len(files), numPartitions=len(files))
+    return listed.mapInArrow(read, "image_id string, scores array<float>")
 
 
 def _estimator(parameters: Parameters) -> LogisticRegression | RandomForestClassifier:
@@ -325,7 +346,11 @@ def _tables(
 
 
 def _write_model(
-    model: ClassificationModel, labels: list[str], parameters: Parameters, to: Location
+    spark: SparkSession,
+    model: ClassificationModel,
+    labels: list[str],
+    parameters: Parameters,
+    to: Location,
 ) -> None:
     """The classifier as plain arrays and JSON, readable without Spark."""
     if isinstance(model, LogisticRegressionModel):
@@ -335,7 +360,10 @@ def _write_model(
         }
     else:
         assert isinstance(model, RandomForestClassificationModel)
-        arrays = _trees(model, to / _SPARK_FORMAT)
+        with tempfile.TemporaryDirectory() as folder:
+            # On a cluster the executors write it, and share no folder with the driver.
+            place = locate(folder) if is_local(spark) else to
+            arrays = _trees(model, place / _FOREST)
     content = io.BytesIO()
     np.savez(content, **arrays)
     (to / ARRAYS).write(content.getvalue())
@@ -386,7 +414,13 @@ def _read(
     new: bool,
 ) -> Classified:
     per_class, confusion = (
-        pd.read_csv(io.BytesIO((snapshot / name).read()), index_col="label", keep_default_na=False)
+        # A class may be named "7" or "NA": a label is text.
+        pd.read_csv(
+            io.BytesIO((snapshot / name).read()),
+            index_col="label",
+            dtype={"label": str},
+            keep_default_na=False,
+        )
         for name in (PER_CLASS, CONFUSION)
     )
     baselines = {

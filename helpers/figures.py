@@ -151,14 +151,16 @@ def components(scores: Floats, labels: Sequence[str], ratios: Floats) -> Figure:
     Parameters
     ----------
     scores
-        Shape (photos, at least 2).
+        Shape (photos, components); of one component alone, the photos lie on a line.
     ratios
-        Explained variance ratio of the first two components.
+        Explained variance ratio of the components.
     """
-    figure = classes(scores, labels)
+    plane = scores if scores.shape[1] > 1 else np.pad(scores, ((0, 0), (0, 1)))
+    figure = classes(plane, labels)
     axes = figure.axes[0]
     axes.set_xlabel(f"component 1 ({ratios[0]:.1%} of the variance)")
-    axes.set_ylabel(f"component 2 ({ratios[1]:.1%} of the variance)")
+    if len(ratios) > 1:
+        axes.set_ylabel(f"component 2 ({ratios[1]:.1%} of the variance)")
     return figure
 
 
@@ -191,16 +193,19 @@ def loadings(correlations: Floats, ratios: Floats) -> Figure:
     Parameters
     ----------
     correlations
-        Shape (2, features): correlation of each feature with the component's scores.
+        Shape (2, features): correlation of each feature with the component's scores. Of one
+        component alone, shape (1, features): the features lie on a line.
     """
     figure, axes = _new(5.5, 5)
-    axes.scatter(correlations[0], correlations[1], s=8, alpha=0.5, color=BLUE, linewidths=0)
+    second = correlations[1] if len(correlations) > 1 else np.zeros_like(correlations[0])
+    axes.scatter(correlations[0], second, s=8, alpha=0.5, color=BLUE, linewidths=0)
     axes.add_patch(Circle((0, 0), 1, fill=False, color=GREY))
     axes.axhline(0, color=GREY, linewidth=0.8)
     axes.axvline(0, color=GREY, linewidth=0.8)
     axes.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), aspect="equal")
     axes.set_xlabel(f"loading on component 1 ({ratios[0]:.1%} of the variance)")
-    axes.set_ylabel(f"loading on component 2 ({ratios[1]:.1%} of the variance)")
+    if len(ratios) > 1:
+        axes.set_ylabel(f"loading on component 2 ({ratios[1]:.1%} of the variance)")
     return figure
 
 

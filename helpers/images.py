@@ -3,6 +3,7 @@
 import ctypes
 import io
 import logging
+import math
 import struct
 import warnings
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ PIXELS_VERSION = 1
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP")
 FILTER = Image.Resampling.BICUBIC
 #: a JPEG is decoded at the smallest DCT scale that keeps this many times IMAGE_SIZE
-DRAFT_FACTOR = 2
+DRAFT_FACTOR = 1.5
 
 REASONS = {
     "empty": "the file has no bytes",
@@ -68,9 +69,6 @@ _SHALLOW = {"1": 255, "L;2": 85, "L;4": 17}
 
 _SILENT = logging.NullHandler()
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
-
-#: of a photo that is shown, pixels at most and a side that is enough
-_SHOWN_PIXELS, _SHOWN_SIDE = 50_000_000, 1024
 
 
 class RejectedError(Exception):
@@ -143,14 +141,17 @@ def pixels(image: Image.Image, size: int) -> NDArray[np.uint8]:
     """
     with _quiet():
         try:
+            scaled = None
             if image.width > size and image.height > size:
-                image.draft(None, (DRAFT_FACTOR * size, DRAFT_FACTOR * size))
+                least = math.ceil(DRAFT_FACTOR * size)
+                scaled = image.draft(None, (least, least))
             _load(image)
             orientation = _orientation(image)
             rgb = _rgb(image)
             target = (min(rgb.width, size), min(rgb.height, size))
             if target != rgb.size:
-                rgb = rgb.resize(target, FILTER)
+                # At a DCT scale the last row and column may reach beyond the picture's edge.
+                rgb = rgb.resize(target, FILTER, box=scaled[1] if scaled else None)
             if orientation in _TURNED:
                 rgb = rgb.transpose(_TURNED[orientation])
             return np.asarray(rgb)
@@ -171,12 +172,12 @@ def visible(content: bytes) -> Image.Image | None:
         except _DECODER_ERRORS:
             return None
         with suppress(*_DECODER_ERRORS, MemoryError):
-            image.load()
+            _load(image)
         assert isinstance(image, ImageFile.ImageFile)
         image.tile = []  # nothing more to decode: what there is is shown
         try:
-            return image.convert("RGB")
-        except (*_DECODER_ERRORS, MemoryError):
+            return _rgb(image)
+        except (*_DECODER_ERRORS, RejectedError, MemoryError):
             return None
 
 

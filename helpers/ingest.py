@@ -29,7 +29,7 @@ ENDINGS = (
 
 SKIP_RULES = {
     "hidden": "a name on the path begins with . or _",
-    "folder_marker": "an S3 key that ends with /",
+    "folder_marker": "an S3 key that ends with /, or a link to a folder: it is not entered",
     "name_not_utf8": "the name is not UTF-8",
     "outside_glob": "the glob does not take it",
     "other_ending": "no ending of an image file",

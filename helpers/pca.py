@@ -281,9 +281,13 @@ def read_model(snapshot: Location) -> Model:
 
 def read_scores(snapshot: Location) -> pa.Table:
     """``image_id`` and ``scores`` of every distinct photo in a snapshot of ``pca``."""
+    return pa.concat_tables(map(tables.read_parquet, score_files(snapshot)))
+
+
+def score_files(snapshot: Location) -> list[Location]:
+    """The Parquet files that hold the scores of a snapshot of ``pca``, in order."""
     folder = snapshot / SCORES
-    names = sorted(entry.path for entry in folder.entries())
-    return pa.concat_tables(tables.read_parquet(folder / name) for name in names)
+    return [folder / name for name in sorted(entry.path for entry in folder.entries())]
 
 
 def _places(photos: pa.Table, sides: pa.Table, store: Parts) -> pa.Table:
@@ -370,8 +374,7 @@ def _draw(model: Model, to: Location) -> None:
     chosen = len(model.components)
     ratios = model.explained_variance_ratio
     figures.save(figures.explained_variance(model.spectrum, chosen), to / FIGURES / "variance.png")
-    if chosen >= 2:
-        figures.save(figures.loadings(model.loadings()[:2], ratios), to / FIGURES / "loadings.png")
+    figures.save(figures.loadings(model.loadings()[:2], ratios), to / FIGURES / "loadings.png")
 
 
 def _write_model(model: Model, entering: dict[str, Any], to: Location) -> None:

@@ -240,15 +240,11 @@ def _make_part(unit: _Unit, work: _Work, sandbox: Sandbox, retried: bool) -> Non
             continue
         image_id = hashlib.sha256(content).hexdigest()
         try:
-            image = images.opened(content, work.limits)
-            if retried or _is_risky(image, content):
-                array = sandbox.decode(content, work.size, work.limits)
-            else:
-                array = images.pixels(image, work.size)
+            kind, array = _decoded(content, work, sandbox, retried)
         except images.RejectedError as error:
             refused.add(photo, error.reason, error.detail, image_id, content)
             continue
-        met[f"{image.format} {image.mode} {image.width} x {image.height}"] += 1
+        met[kind] += 1
         decoded.append(
             {
                 **_key(photo),
@@ -303,6 +299,24 @@ class _Refused:
             table = pa.Table.from_pylist(self._rows, schema=tables.REJECTS)
             self._store.write(part_name(keys, self._unit.attempt), table)
             self._rows, self._bytes = [], 0
+
+
+def _decoded(
+    content: bytes, work: _Work, sandbox: Sandbox, retried: bool
+) -> tuple[str, NDArray[np.uint8]]:
+    """A photo's format, mode and size as its header says, and its pixels."""
+    if retried:  # even a header may have killed the worker: the child opens it first
+        array = sandbox.decode(content, work.size, work.limits)
+        return _kind(images.opened(content, work.limits)), array
+    image = images.opened(content, work.limits)
+    kind = _kind(image)  # before decoding, which may scale the picture
+    if _is_risky(image, content):
+        return kind, sandbox.decode(content, work.size, work.limits)
+    return kind, images.pixels(image, work.size)
+
+
+def _kind(image: Image.Image) -> str:
+    return f"{image.format} {image.mode} {image.width} x {image.height}"
 
 
 def _is_risky(image: Image.Image, content: bytes) -> bool:

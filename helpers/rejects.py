@@ -2,15 +2,16 @@
 
 import csv
 from collections import Counter
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from helpers import ingest, preprocess
 from helpers.storage import live
 from helpers.storage.location import Location
-from helpers.storage.parts import Parts
 from helpers.storage.run import Run
 
 LISTING = "rejects.csv"
@@ -54,20 +55,29 @@ def export(location: Location, to: Path) -> Counter[str]:
     to.mkdir(parents=True, exist_ok=True)
     if any(to.iterdir()):
         raise FileExistsError(f"--to must name an empty folder, got {str(to)!r}")
+    rows = [{**row, "number": number} for number, row in enumerate(refused.to_pylist(), start=1)]
+    by_part = itemgetter("part")
+    for part, together in groupby(sorted(rows, key=by_part), by_part):
+        stored = rejects.read(part, ["detail", "content"])
+        for row in together:
+            row |= stored.slice(row["row"], 1).to_pylist()[0]
+            row["file"] = _write(to, row)
     with (to / LISTING).open("w", newline="", encoding="utf-8") as file:
-        listing = csv.DictWriter(file, COLUMNS)
+        listing = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
         listing.writeheader()
-        for number, row in enumerate(refused.to_pylist(), start=1):
-            stored = _stored(rejects, row["part"], row["row"])
-            [detail], [content] = stored["detail"].to_pylist(), stored["content"].to_pylist()
-            name = ""
-            if content is not None:
-                name = f"{row['reason']}/{file_name(number, row['path'])}"
-                (to / name).parent.mkdir(exist_ok=True)
-                (to / name).write_bytes(content)
-            kept = {column: row[column] for column in COLUMNS if column in row}
-            listing.writerow({**kept, "detail": detail, "file": name})
+        listing.writerows(rows)
     return Counter(refused["reason"].to_pylist())
+
+
+def _write(to: Path, row: dict[str, Any]) -> str:
+    """Write a photo, free its bytes; its file below ``to``, or nothing if there are none."""
+    content = row.pop("content")
+    if content is None:
+        return ""
+    name = f"{row['reason']}/{file_name(row['number'], row['path'])}"
+    (to / name).parent.mkdir(exist_ok=True)
+    (to / name).write_bytes(content)
+    return name
 
 
 def file_name(number: int, path: str) -> str:
@@ -79,7 +89,3 @@ def file_name(number: int, path: str) -> str:
     flat = "".join("_" if c in _FORBIDDEN or not c.isprintable() else c for c in path)
     ending = flat.encode()[-_MOST_BYTES:].decode(errors="ignore")
     return f"{number:04}_{ending}"
-
-
-def _stored(rejects: Parts, part: str, row: int) -> pa.Table:
-    return rejects.read(part, ["detail", "content"]).slice(row, 1)

@@ -110,11 +110,18 @@ def summary(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _cells(name: str, notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
-    """A notebook's cells as the page takes them: links to neighbours stay within the page."""
+    """A notebook's cells as the page takes them.
+
+    Links to neighbours stay within the page; the words before a figure are its alternative text.
+    """
     cells: list[nbformat.NotebookNode] = notebook.cells
+    said = ""
     for cell in cells:
         if cell.cell_type == "markdown":
             cell.source = _NEIGHBOUR.sub(r"](#\1)", cell.source)
+            said = " ".join(cell.source.split())
+        else:
+            cell.metadata["alt"] = said
     cells[0].metadata["opens"] = name
     return cells
 

@@ -131,7 +131,7 @@ def execute(notebook: Path, output: Path, given: Mapping[str, Any]) -> None:
         ) from None
     except DeadKernelError:
         raise NotebookError(
-            f"{notebook.stem} failed in cell [{_cells_done(output) + 1}]\n"
+            f"{notebook.stem} failed in cell [{_cells_begun(output)}]\n"
             "DeadKernelError: the kernel's process died, perhaps for want of memory"
         ) from None
     except NoSuchKernel:
@@ -141,9 +141,11 @@ def execute(notebook: Path, output: Path, given: Mapping[str, Any]) -> None:
         ) from None
 
 
-def _cells_done(executed: Path) -> int:
+def _cells_begun(executed: Path) -> int:
+    """How many code cells papermill has given to the kernel."""
     notebook = nbformat.read(executed, 4)  # type: ignore[no-untyped-call]
-    return sum(bool(cell.get("execution_count")) for cell in notebook.cells)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    return sum(cell.metadata["papermill"]["start_time"] is not None for cell in code)
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
+from helpers import s3a
+
 JAVA = 17
 VECTOR_MODULE = "jdk.incubator.vector"
 TASK_FAILURES = 4  # one killed Python worker must not fail the job, as it would in local[N]
@@ -24,12 +26,15 @@ def build(conf: Mapping[str, str] | None = None) -> SparkSession:
     Parameters
     ----------
     conf
-        Spark's options, beyond and above the defaults.
+        Spark's options, beyond and above the defaults. Where ``spark.jars.packages`` names
+        Hadoop's S3A connector, what it needs besides is set too: see :mod:`helpers.s3a`.
 
     Raises
     ------
     RuntimeError
         If there is no Java 17, neither on the machine nor from PyPI.
+    PermissionError
+        If the S3A connector is asked for, and there are no AWS credentials.
     """
     home = java_home()
     os.environ["JAVA_HOME"] = str(home)
@@ -37,8 +42,12 @@ def build(conf: Mapping[str, str] | None = None) -> SparkSession:
     os.environ["LC_ALL"] = "C.UTF-8"
     os.environ["PYSPARK_PYTHON"] = sys.executable
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    options = {**_defaults(home), **(conf or {})}
+    if s3a.PACKAGE in options.get("spark.jars.packages", ""):
+        os.environ.update(s3a.credentials())
+        options = {**s3a.options(), **options}
     builder = SparkSession.builder
-    for name, value in {**_defaults(home), **(conf or {})}.items():
+    for name, value in options.items():
         builder = builder.config(name, value)
     return builder.getOrCreate()
 

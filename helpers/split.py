@@ -56,8 +56,10 @@ def split(photos: pa.Table, parameters: Parameters, run: Run, run_id: str) -> tu
         If SPLIT is ``folder`` and a photo's path names no side.
     """
     photos = photos.sort_by("path")
-    pairs = zip(photos["path"].to_pylist(), photos["image_id"].to_pylist(), strict=True)
-    digest = hashlib.sha256("\0".join(map("\0".join, pairs)).encode()).hexdigest()
+    # The label names the turn that a frame belongs to; LABEL_LEVEL may change it.
+    columns = (photos[name].to_pylist() for name in ("path", "image_id", "label"))
+    rows = map("\0".join, zip(*columns, strict=True))
+    digest = hashlib.sha256("\0".join(rows).encode()).hexdigest()
     entering = parameters.entering("splits")
     name = fingerprint({**entering, "photos": digest, "blocks": BLOCKS, "share": TEST_SHARE})
     table = run.table("splits")

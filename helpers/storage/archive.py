@@ -68,7 +68,7 @@ def members(archive: Location) -> Iterator[Member]:
 
 def _zipped(file: io.BufferedReader) -> Iterator[Member]:
     for item in zipfile.ZipFile(file).infolist():
-        if not item.is_dir():
+        if not item.filename.endswith("/"):
             yield Member(
                 path=item.filename,
                 length=item.file_size,

@@ -10,6 +10,7 @@ import fcntl
 import io
 import os
 import shutil
+import stat
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -103,10 +104,9 @@ class Location(ABC):
     def delete(self) -> None:
         """Delete the file, if it is there."""
 
+    @abstractmethod
     def delete_all(self) -> None:
-        """Delete every file below this location."""
-        for entry in list(self.entries()):
-            (self / entry.path).delete()
+        """Delete every file below this location, if there are any."""
 
     @abstractmethod
     def write_stream(self, chunks: Iterator[bytes]) -> None:
@@ -146,9 +146,10 @@ class Folder(Location):
             with scan:
                 for item in scan:
                     path = below + item.name
-                    # A loop of links must end: folders behind links are not entered.
                     if item.is_dir(follow_symlinks=False):
                         pending.append(path + "/")
+                    elif item.is_symlink():
+                        yield _linked(item, path)
                     elif item.is_file():
                         try:
                             status = item.stat()
@@ -201,7 +202,8 @@ class Folder(Location):
         Path(self.path).unlink(missing_ok=True)
 
     def delete_all(self) -> None:
-        shutil.rmtree(self.path, ignore_errors=False)
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self.path)
 
     @contextlib.contextmanager
     def _replacement(self) -> Iterator[IO[bytes]]:
@@ -245,6 +247,19 @@ class _RangeFile(io.RawIOBase):
         buffer[: len(content)] = content
         self._position += len(content)
         return len(content)
+
+
+def _linked(link: os.DirEntry[str], path: str) -> Entry:
+    """A link to a file as that file; one to nothing as itself; one to a folder ends with /.
+
+    Folders behind links are not entered, so that a loop of links ends.
+    """
+    try:
+        status = link.stat()
+    except OSError:
+        status = link.stat(follow_symlinks=False)
+    path += "/" if stat.S_ISDIR(status.st_mode) else ""
+    return Entry(path, status.st_size, status.st_mtime_ns // MICROSECOND)
 
 
 @lru_cache(maxsize=1)

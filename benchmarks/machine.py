@@ -1,0 +1,51 @@
+"""What was measured on: processor, memory, versions; no names of hosts or people."""
+
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from helpers import session
+from helpers.backbones import instruction_set
+from helpers.storage.run import versions
+
+_MORE_LIBRARIES = ("scikit-learn", "scipy", "nncf")
+
+
+def describe() -> dict[str, Any]:
+    """The machine as JSON; ``load`` is the number of processes that wanted to run lately."""
+    return {
+        "processor": _processor(),
+        "instruction_set": instruction_set(),
+        "cores": session.cores(),
+        "memory_gib": round(session.machine_memory() / session.GIB, 1),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "java": _java(),
+        "versions": versions() | _more_versions(),
+        "load": round(os.getloadavg()[0], 2),
+    }
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor())
+
+
+def _java() -> str:
+    release = session.java_home() / "release"
+    lines = release.read_text().splitlines() if release.exists() else []
+    fields = dict(line.partition("=")[::2] for line in lines)
+    return fields.get("JAVA_VERSION", "unknown").strip('"')
+
+
+def _more_versions() -> dict[str, str]:
+    installed = {}
+    for name in _MORE_LIBRARIES:
+        try:
+            installed[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return installed

@@ -1,0 +1,52 @@
+"""A driver: ``python drive.py SPEC`` runs stages one after another, as the notebooks do.
+
+SPEC is a JSON object: ``stages`` (names of notebooks), ``parameters``, ``conf`` (Spark's options)
+and perhaps ``copies``, a folder that gets a copy of the run after each stage, made of hard links.
+For each stage it prints a line of JSON. An error ends it with one line, as it ends a notebook's
+cell.
+"""
+
+import json
+import os
+import shutil
+import sys
+import time
+from typing import Any
+
+from helpers import classify, featurize, ingest, pca, preprocess, session
+from helpers.parameters import Parameters
+
+STAGES = {
+    preprocess.STAGE: preprocess.preprocess,
+    featurize.STAGE: featurize.featurize,
+    pca.STAGE: pca.analyse,
+    classify.STAGE: classify.classify,
+}
+
+
+def drive(spec: dict[str, Any]) -> None:
+    parameters = Parameters(**spec["parameters"])
+    spark = None
+    for name in spec["stages"]:
+        if name != ingest.STAGE and spark is None:
+            spark = session.build({"spark.driver.memory": "1g", **spec["conf"]})
+        started = time.perf_counter()
+        if spark is None:
+            new = len(ingest.ingest(parameters).images)
+        else:
+            new = int(STAGES[name](spark, parameters).new)
+        seconds = round(time.perf_counter() - started, 2)
+        print(json.dumps({"stage": name, "new": new, "seconds": seconds}), flush=True)
+        if "copies" in spec:
+            shutil.copytree(
+                parameters.RUN_URI, f"{spec['copies']}/{name}", copy_function=os.link
+            )
+    if spark is not None:
+        spark.stop()
+
+
+if __name__ == "__main__":
+    try:
+        drive(json.loads(sys.argv[1]))
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, it is shown
+        sys.exit(f"{type(error).__name__}: {error}")

@@ -1,0 +1,75 @@
+"""A real S3 server over a folder: Versity's gateway, which `make services` fetches."""
+
+import contextlib
+import json
+import os
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.cluster import HOST, free_port
+from harness.runs import wait_until
+
+SERVICES = Path(__file__).parents[2] / ".services"
+BINARY = SERVICES / "versitygw"
+ROOT_KEY, ROOT_SECRET = "ROOTKEYOFTHETESTS", "root-secret-of-the-tests"
+GUEST_KEY, GUEST_SECRET = "GUESTKEYOFTHETESTS", "guest-secret-of-the-tests"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running S3 server, and the environment of a process that is to use it."""
+
+    url: str
+    key: str = ROOT_KEY
+    secret: str = field(default=ROOT_SECRET, repr=False)
+
+    def environment(self) -> Mapping[str, str]:
+        return {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": self.key,
+            "AWS_SECRET_ACCESS_KEY": self.secret,
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+
+@contextlib.contextmanager
+def running(folder: Path) -> Iterator[Server]:
+    """The server over ``folder``; besides root it knows a guest who may do nothing."""
+    url = f"http://{HOST}:{free_port()}"
+    objects, accounts, sidecar = (folder / name for name in ("objects", "accounts", "sidecar"))
+    for place in (objects, accounts, sidecar):
+        place.mkdir(parents=True)
+    guest = {"access": GUEST_KEY, "secret": GUEST_SECRET, "role": "user"}
+    known = {"accessAccounts": {GUEST_KEY: guest}}
+    (accounts / "users.json").write_text(json.dumps(known))
+    command = [BINARY, "--port", url.removeprefix("http://"), "--iam-dir", accounts]
+    command += ["posix", "--sidecar", sidecar, objects]
+    with (folder / "server.log").open("wb") as log:
+        server = subprocess.Popen(
+            command,
+            env={**os.environ, "ROOT_ACCESS_KEY": ROOT_KEY, "ROOT_SECRET_KEY": ROOT_SECRET},
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+        )
+    try:
+        wait_until(lambda: _answers(url), 30, "start of the S3 server")
+        yield Server(url)
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def _answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(url, timeout=5).close()
+    except urllib.error.HTTPError:
+        return True  # it refuses who does not sign
+    except OSError:
+        return False
+    return True

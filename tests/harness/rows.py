@@ -1,0 +1,133 @@
+"""The rows of a run's tables, read without the project's rules of what counts, and compared.
+
+Every row of a key must be the same, so a second row that a killed run left changes nothing.
+"""
+
+import csv
+import hashlib
+import io
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from helpers.storage.location import Location, locate
+from helpers.storage.run import Run
+from helpers.storage.snapshots import find
+
+PARTS = {"pixels": ("path", "length"), "rejects": ("path", "length"), "features": ("image_id",)}
+SNAPSHOTS = {"images": "images.parquet", "splits": "split.parquet"}
+SCORES = "scores"
+#: greatest difference of a score, beside the greatest score, between two orders of summing up
+SCORE_TOLERANCE = 1e-5
+#: greatest difference of a probability between two fits that sum up in another order
+PROBABILITY_TOLERANCE = 1e-3
+
+
+def same(one: str, other: str, ignore: Iterable[str] = ()) -> int:
+    """Compare the tables of two runs, row by row; tell how many rows were compared.
+
+    ``pixels`` and ``features`` must be equal bit for bit. Scores and probabilities depend on the
+    order of summing up, and get a tolerance.
+
+    Parameters
+    ----------
+    ignore
+        Columns that are left out, such as ``modified``.
+    """
+    runs = [Run(locate(uri)) for uri in (one, other)]
+    manifests = [run.manifest() for run in runs]
+    assert manifests[0]["counts"] == manifests[1]["counts"]
+    names = [manifest["fingerprints"] for manifest in manifests]
+    assert names[0].keys() == names[1].keys()
+    count = 0
+    for table in names[0].keys() - {"networks"} | {"rejects"}:
+        found = [
+            _rows(table, run, fingerprints, set(ignore))
+            for run, fingerprints in zip(runs, names, strict=True)
+        ]
+        assert found[0].keys() == found[1].keys(), table
+        different = [key for key, row in found[0].items() if not _close(row, found[1][key])]
+        assert not different, (table, different[:5])
+        count += len(found[0])
+    return count
+
+
+def _rows(table: str, run: Run, fingerprints: dict[str, str], ignore: set[str]) -> dict[Any, Any]:
+    if table == "rejects":
+        # What was refused in one attempt and decoded in a later one counts as decoded.
+        decoded = _stored(run, "pixels", fingerprints["pixels"], ignore)
+        refused = _stored(run, "rejects", fingerprints["pixels"], ignore | {"attempt"})
+        return {key: row for key, row in refused.items() if key not in decoded}
+    if table in PARTS:
+        return _stored(run, table, fingerprints[table], ignore)
+    snapshot = find(run.table(table), fingerprints[table])
+    assert snapshot is not None, (table, fingerprints[table])
+    if table in SNAPSHOTS:
+        return _keyed([_parquet(snapshot.location / SNAPSHOTS[table])], ("path",), ignore)
+    if table == "pca":
+        return _scored(snapshot.location)
+    predictions = _keyed(_files(snapshot.location / "predictions"), ("path",), ignore)
+    return {
+        key: (*(value for name, value in row if name != "probability"), dict(row)["probability"])
+        for key, row in predictions.items()
+    }
+
+
+def _stored(run: Run, table: str, fingerprint: str, ignore: set[str]) -> dict[Any, Any]:
+    return _keyed(_files(run.table(table) / fingerprint), PARTS[table], ignore)
+
+
+def _keyed(
+    tables: Iterable[pa.Table], keys: tuple[str, ...], ignore: set[str]
+) -> dict[Any, tuple[tuple[str, Any], ...]]:
+    rows: dict[Any, tuple[tuple[str, Any], ...]] = {}
+    for table in tables:
+        for row in table.drop_columns(sorted(ignore & set(table.column_names))).to_pylist():
+            key = tuple(row[name] for name in keys)
+            frozen = tuple((name, _hashed(value)) for name, value in row.items())
+            assert rows.setdefault(key, frozen) == frozen, f"two rows of {key} differ"
+    return rows
+
+
+def _hashed(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return hashlib.sha256(value).hexdigest()
+    if isinstance(value, list):
+        return hashlib.sha256(np.array(value, np.float32).tobytes()).hexdigest()
+    return value
+
+
+def _scored(snapshot: Location) -> dict[Any, Any]:
+    """Scores by image_id, and those of the CSV by path, as shares of the greatest; its words."""
+    tables = pa.concat_tables(_files(snapshot / SCORES))
+    scores = np.array(tables["scores"].to_pylist(), np.float64)
+    greatest = np.abs(scores).max()
+    rows: dict[Any, Any] = dict(zip(tables["image_id"].to_pylist(), scores / greatest, strict=True))
+    text = io.StringIO((snapshot / "pca_features.csv").read().decode(), newline="")
+    for path, label, side, *listed in itertools.islice(csv.reader(text), 1, None):
+        rows["scores in the CSV", path] = np.array(listed, np.float64) / greatest
+        rows["words in the CSV", path] = (label, side)
+    return rows
+
+
+def _close(one: Any, other: Any) -> bool:
+    if isinstance(one, np.ndarray):
+        return bool(np.abs(one - other).max() <= SCORE_TOLERANCE)
+    if isinstance(one, tuple) and isinstance(one[-1], float):
+        return one[:-1] == other[:-1] and abs(one[-1] - other[-1]) <= PROBABILITY_TOLERANCE
+    return bool(one == other)
+
+
+def _files(folder: Location) -> Iterator[pa.Table]:
+    """Every Parquet file whose name does not begin with ``_`` or ``.``, as other readers do."""
+    for path in sorted(entry.path for entry in folder.entries()):
+        if not any(part.startswith(("_", ".")) for part in path.split("/")):
+            yield _parquet(folder / path)
+
+
+def _parquet(file: Location) -> pa.Table:
+    return pq.ParquetFile(io.BytesIO(file.read())).read()

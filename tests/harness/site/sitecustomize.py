@@ -1,0 +1,89 @@
+"""What a test adds to the Python processes of a run, through PYTHONPATH: it counts, and it kills.
+
+``FAULT_COUNTS`` is a folder: its file ``passes`` grows by a byte for each photo that is pushed
+through a network. ``FAULT``, if set, is a JSON object: the ``at``-th time, over all processes of
+all runs, that Python's audit ``event`` names a path that ``match`` is found in, the process that
+lies ``up`` levels above this one is killed (0: itself), or this one waits for the file ``until``.
+A Spark task's worker lies 1 below its daemon, 2 below its executor's JVM, which with a local
+master lies 1 below the driver.
+"""
+
+import importlib.util
+import json
+import os
+import re
+import signal
+import sys
+import time
+from pathlib import Path
+
+_COUNTS = Path(os.environ["FAULT_COUNTS"])
+_FAULT = json.loads(os.environ.get("FAULT", "null"))
+_PATH_AT = {"open": 0, "os.rename": 1}  # where the event's arguments hold the path
+_POLL_SECONDS = 0.2
+
+
+def _add(name, count):
+    """Append bytes to a count, and tell its new value: no two processes are told the same."""
+    descriptor = os.open(_COUNTS / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    try:
+        os.write(descriptor, b"." * count)
+        return os.lseek(descriptor, 0, os.SEEK_CUR)
+    finally:
+        os.close(descriptor)
+
+
+def _above(levels):
+    pid = os.getpid()
+    for _ in range(levels):
+        # The name of a process, in brackets, may hold blanks.
+        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return pid
+
+
+def _watch(event, arguments):
+    if event != _FAULT["event"]:
+        return
+    path = arguments[_PATH_AT[event]]
+    if not isinstance(path, str) or not re.search(_FAULT["match"], path):
+        return
+    if _add("met", 1) != _FAULT["at"]:
+        return
+    _add("struck", 1)
+    if "until" in _FAULT:
+        while not Path(_FAULT["until"]).exists():
+            time.sleep(_POLL_SECONDS)
+    else:
+        os.kill(_above(_FAULT["up"]), signal.SIGKILL)
+
+
+class _Counting:
+    """Finds ``helpers.engines`` as Python would, and has its passes counted."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name != "helpers.engines":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        execute = spec.loader.exec_module
+
+        def execute_and_count(module):
+            execute(module)
+            for engine in (module.OpenvinoEngine, module.KerasEngine):
+                engine.features = _counted(engine.features)
+
+        spec.loader.exec_module = execute_and_count
+        return spec
+
+
+def _counted(features):
+    def counted(self, photos):
+        _add("passes", len(photos))
+        return features(self, photos)
+
+    return counted
+
+
+sys.meta_path.insert(0, _Counting())
+if _FAULT:
+    sys.addaudithook(_watch)

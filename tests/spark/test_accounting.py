@@ -1,0 +1,212 @@
+"""Every photo of ``data_sample`` is accounted for, in tables that any reader opens."""
+
+import importlib.util
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset
+import pytest
+
+from helpers.storage.parts import Parts
+from helpers.storage.run import AccountingError
+
+DATA_SAMPLE = Path(__file__).parents[2] / "data_sample"
+REASONS = {
+    "Training/Banana/118_100.jpg": "truncated",
+    "Test/Kiwi/131_100.jpg": "empty",
+    "Training/Pear/r_109_100.jpg": "not_an_image",
+    "Training/Watermelon/249_100.png": "too_many_pixels",
+}
+COLUMNS = {
+    "images": "path label folder_side length modified",
+    "pixels": "path length modified image_id height width pixels",
+    "rejects": "path length modified image_id reason detail attempt content",
+    "features": "image_id features",
+    "splits": "path image_id group side",
+    "pca": "image_id scores",
+    "classify": "path label side predicted probability",
+}
+TYPES = {
+    **dict.fromkeys("path label folder_side image_id reason detail group".split(), pa.string()),
+    **dict.fromkeys("side predicted".split(), pa.string()),
+    "length": pa.int64(),
+    "modified": pa.timestamp("us", tz="UTC"),
+    **dict.fromkeys("height width attempt".split(), pa.int32()),
+    **dict.fromkeys("pixels content".split(), pa.binary()),
+    **dict.fromkeys("features scores".split(), pa.list_(pa.float32())),
+    "probability": pa.float64(),
+}
+ROWS = {
+    "images": 594, "pixels": 590, "rejects": 4, "features": 588, "splits": 590, "pca": 588,
+    "classify": 590,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """The script that drew the sample: it knows which photos are odd and which are copies."""
+    spec = importlib.util.spec_from_file_location("draw", DATA_SAMPLE / "draw.py")
+    sys.modules["draw"] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["draw"]
+
+
+def folder(sample, name):
+    """Where the Parquet files of a table lie."""
+    below = {"pca": "scores", "classify": "predictions"}
+    return sample.table(name) / below.get(name, "")
+
+
+def test_files_found_are_images_and_skipped(sample):
+    found = sum(len(files) for _, _, files in os.walk(DATA_SAMPLE))
+    counts = sample.manifest()["counts"]
+    assert counts["found"] == found
+    assert counts["images"] + sum(counts["skipped"].values()) == found
+
+
+def test_images_are_pixels_and_rejects(sample):
+    counts = sample.manifest()["counts"]
+    assert counts["pixels"] + sum(counts["rejects"].values()) == counts["images"]
+    images, pixels, rejects = (
+        pd.read_parquet(sample.table(name), columns=["path"])["path"]
+        for name in ("images", "pixels", "rejects")
+    )
+    assert sorted([*pixels, *rejects]) == sorted(images)
+
+
+def test_distinct_photos_are_features(sample):
+    counts = sample.manifest()["counts"]
+    assert counts["features"] == counts["pixels"] - counts["duplicates"]
+    pixels, features = (
+        pd.read_parquet(sample.table(name), columns=["image_id"])["image_id"]
+        for name in ("pixels", "features")
+    )
+    assert sorted(set(pixels)) == sorted(features)
+
+
+def test_odd_files_end_where_they_should(sample, drawn):
+    rejects = pd.read_parquet(sample.table("rejects"))
+    assert dict(zip(rejects["path"], rejects["reason"], strict=True)) == REASONS
+    decoded = set(pd.read_parquet(sample.table("pixels"), columns=["path"])["path"])
+    assert set(drawn.ODD) - set(REASONS) <= decoded
+
+
+def test_rejects_keep_their_bytes(sample):
+    rejects = pd.read_parquet(sample.table("rejects")).set_index("path")
+    for path, content in rejects["content"].items():
+        original = (DATA_SAMPLE / path).read_bytes()
+        assert content == (original or None)
+
+
+def test_a_duplicate_is_two_pixels_rows_one_feature_row_and_one_fitted_row(sample, drawn):
+    pixels = pd.read_parquet(sample.table("pixels"), columns=["path", "image_id"])
+    id_of = pixels.set_index("path")["image_id"]
+    features = pd.read_parquet(sample.table("features"), columns=["image_id"])["image_id"]
+    sides = pd.read_parquet(sample.table("splits"))
+    for copy, original in drawn.DUPLICATES.items():
+        assert id_of[copy] == id_of[original]
+        assert (features == id_of[copy]).sum() == 1
+    fitted = sides[sides["side"] == "train"]["image_id"].nunique()
+    assert sample.manifest()["pca"]["fitted_rows"] == fitted
+    assert sample.manifest()["counts"]["duplicates"] == len(drawn.DUPLICATES)
+
+
+def test_duplicates_lie_on_one_side_and_both_in_the_csv(sample, drawn):
+    listed = pd.read_csv(sample.table("pca") / "pca_features.csv").set_index("path")
+    sides = pd.read_parquet(sample.table("splits")).set_index("path")["side"]
+    for copy, original in drawn.DUPLICATES.items():
+        assert sides[copy] == sides[original] == listed["side"][copy] == listed["side"][original]
+        numbers = listed.filter(like="pc_")
+        np.testing.assert_array_equal(numbers.loc[copy], numbers.loc[original])
+    assert list(listed["label"][list(drawn.DUPLICATES)]) == ["Orange", "Clementine"]
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_pyarrow_reads_a_table_directly(sample, name):
+    table = pyarrow.dataset.dataset(folder(sample, name)).to_table()
+    assert table.column_names == COLUMNS[name].split()
+    assert table.num_rows == ROWS[name]
+    for column in table.schema:
+        assert column.type == TYPES[column.name], column.name
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_pandas_reads_a_table_directly(sample, name):
+    frame = pd.read_parquet(folder(sample, name))
+    assert list(frame) == COLUMNS[name].split()
+    assert len(frame) == ROWS[name]
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_spark_reads_a_table_directly(sample, name):
+    frame = sample.spark.read.parquet(str(folder(sample, name)))
+    assert frame.columns == COLUMNS[name].split()
+    assert frame.count() == ROWS[name]
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_duckdb_reads_a_table_directly(sample, name):
+    duckdb = pytest.importorskip("duckdb", reason="DuckDB is not installed")
+    [[rows]] = duckdb.sql(f"select count(*) from '{folder(sample, name)}/*.parquet'").fetchall()
+    assert rows == ROWS[name]
+
+
+def test_pixels_are_row_major_rgb_of_the_height_and_width_beside_them(sample):
+    rows = pyarrow.dataset.dataset(folder(sample, "pixels")).to_table()
+    lengths = pc.binary_length(rows["pixels"])
+    assert pc.all(pc.equal(lengths, pc.multiply(3, pc.multiply(rows["height"], rows["width"]))))
+    assert pc.max(rows["height"]).as_py() <= 224
+
+
+def test_image_id_is_the_sha256_of_the_file(sample):
+    row = pd.read_parquet(sample.table("pixels")).iloc[0]
+    assert row["image_id"] == hashlib.sha256((DATA_SAMPLE / row["path"]).read_bytes()).hexdigest()
+
+
+def test_manifest_has_the_documented_keys(sample):
+    manifest = sample.manifest()
+    assert set(manifest["counts"]) == {
+        "found", "skipped", "images", "duplicates", "rejects", "pixels", "features",
+    }  # fmt: skip
+    stages = {"01_ingest", "02_preprocess", "03_featurize", "04_pca", "05_classify"}
+    assert set(manifest["stages"]) == stages
+    for speed in manifest["stages"].values():
+        assert set(speed) == {"seconds", "images", "images_per_second"}
+    assert set(manifest["pca"]) == {"components", "explained_variance", "fitted_rows"}
+    assert set(manifest["classify"]) >= {
+        "split", "classifier", "accuracy", "macro_f1", "baselines",
+    }  # fmt: skip
+    assert set(manifest["classify"]["baselines"]) == {"majority_class", "shuffled_labels"}
+    assert manifest["parameters"]["SPLIT"] == "blocked"
+    assert manifest["versions"]["pyspark"].startswith("3.5.")
+
+
+def test_manifest_names_the_tables_by_their_fingerprints(sample):
+    fingerprints = sample.manifest()["fingerprints"]
+    assert set(fingerprints) == {*COLUMNS, "networks"} - {"rejects"}
+    for name, fingerprint in fingerprints.items():
+        assert sample.table(name).name.partition("-")[0] == fingerprint
+
+
+def test_snapshots_say_what_they_were_made_from(sample):
+    fingerprints = sample.manifest()["fingerprints"]
+    made_from = json.loads((sample.table("classify") / "_manifest.json").read_text())["lineage"]
+    assert made_from == {name: fingerprints[name] for name in made_from}
+    assert set(made_from) == set(fingerprints) - {"classify"}
+
+
+def test_a_photo_that_no_task_wrote_is_missed(pipeline, monkeypatch):
+    pipeline.add("Banana", 3)
+    pipeline.ingest()
+    monkeypatch.setattr(Parts, "names", lambda _: [])  # the parts are there, and not seen
+    with pytest.raises(AccountingError, match=r"images: 3 is not 0 pixels \+ 0 rejects = 0"):
+        pipeline.preprocess()
+    assert "pixels" not in pipeline.manifest()["counts"]

@@ -1,0 +1,614 @@
+"""A photo's bytes become RGB pixels, or a reason why not."""
+
+import io
+import random
+import struct
+import warnings
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFile, PngImagePlugin
+
+from helpers import images
+from helpers.images import REASONS, Limits, RejectedError, opened, pixels, visible
+
+LIMITS = Limits(pixels=100_000_000, aspect=20.0)
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP")
+WHITE = [255, 255, 255]
+
+Encode = Callable[..., bytes]
+
+
+@pytest.fixture(autouse=True)
+def _warnings_are_errors() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+def decode(content: bytes, size: int = 64, limits: Limits = LIMITS) -> NDArray[np.uint8]:
+    """What every test asks for: a checked array, or a :class:`RejectedError` with a reason."""
+    try:
+        array = pixels(opened(content, limits), size)
+    except RejectedError as error:
+        require_documented(error)
+        raise
+    assert array.dtype == np.uint8
+    assert array.ndim == 3
+    assert array.shape[2] == 3
+    assert 0 < min(array.shape[:2]) <= max(array.shape[:2]) <= size
+    return array
+
+
+def require_documented(error: RejectedError) -> None:
+    assert error.reason in REASONS
+    assert error.detail
+    assert "\n" not in error.detail
+
+
+def reason(content: bytes, limits: Limits = LIMITS) -> str:
+    with pytest.raises(RejectedError) as rejected:
+        decode(content, limits=limits)
+    return rejected.value.reason
+
+
+def outcome(content: bytes) -> str:
+    """``pixels``, or the reason of the refusal; whatever else is raised fails the test."""
+    try:
+        decode(content)
+    except RejectedError as error:
+        return error.reason
+    return "pixels"
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def png(
+    width: int, height: int, depth: int, colour: int, rows: bytes, *extra: tuple[bytes, bytes]
+) -> bytes:
+    """A PNG written by hand, for depths that Pillow does not write."""
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    chunks = [(b"IHDR", header), *extra, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*each) for each in chunks)
+
+
+def scene(width: int = 97, height: int = 61) -> Image.Image:
+    """A picture with gradients and edges, different in every corner."""
+    x, y = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
+    image = Image.fromarray(np.stack([x, y, 255 - x], -1).astype(np.uint8))
+    ImageDraw.Draw(image).ellipse((width // 5, height // 4, width // 2, height // 2), "red")
+    return image
+
+
+# Modes
+
+
+@pytest.mark.parametrize(
+    ("mode", "value", "kind", "expected"),
+    [
+        ("1", 1, "PNG", WHITE),
+        ("1", 0, "TIFF", [0, 0, 0]),
+        ("L", 77, "JPEG", [77, 77, 77]),
+        ("L", 77, "BMP", [77, 77, 77]),
+        ("LA", (77, 255), "PNG", [77, 77, 77]),
+        ("LA", (77, 0), "PNG", WHITE),
+        ("LA", (55, 51), "TIFF", [215, 215, 215]),
+        ("RGB", (1, 2, 3), "PNG", [1, 2, 3]),
+        ("RGB", (1, 2, 3), "GIF", [1, 2, 3]),
+        ("RGBX", (1, 2, 3, 4), "TIFF", [1, 2, 3]),
+        ("RGBA", (10, 20, 30, 255), "PNG", [10, 20, 30]),
+        ("RGBA", (10, 20, 30, 0), "PNG", WHITE),
+        ("RGBA", (0, 100, 250, 51), "PNG", [204, 224, 254]),
+        ("RGBA", (0, 100, 250, 51), "TIFF", [204, 224, 254]),
+        ("CMYK", (0, 255, 255, 0), "JPEG", [255, 0, 0]),
+        ("CMYK", (10, 20, 30, 40), "TIFF", [207, 198, 190]),
+        ("YCbCr", (128, 128, 128), "TIFF", [128, 128, 128]),
+        ("YCbCr", (76, 85, 255), "TIFF", [254, 0, 0]),
+        ("LAB", (255, 128, 128), "TIFF", [254, 255, 254]),
+    ],
+)
+def test_every_mode_becomes_rgb(
+    mode: str, value: object, kind: str, expected: list[int], encoded: Encode
+) -> None:
+    content = encoded(Image.new(mode, (3, 2), value), kind)  # type: ignore[arg-type]
+    assert decode(content).tolist() == [[expected] * 3] * 2
+
+
+def test_a_palette_is_looked_up(encoded: Encode) -> None:
+    image = Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 40, 50, 60])
+    image.putpixel((1, 0), 1)
+    assert decode(encoded(image, "PNG")).tolist() == [[[10, 20, 30], [40, 50, 60]]]
+
+
+@pytest.mark.parametrize(
+    ("transparency", "expected"),
+    [(0, [WHITE, [40, 50, 60]]), (b"\xff\x33", [[10, 20, 30], [212, 214, 216]])],
+)
+def test_a_palette_with_transparency_lies_over_white(
+    transparency: int | bytes, expected: list[list[int]], encoded: Encode
+) -> None:
+    image = Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 40, 50, 60])
+    image.putpixel((1, 0), 1)
+    assert decode(encoded(image, "PNG", transparency=transparency)).tolist() == [expected]
+
+
+def test_a_palette_with_alpha_lies_over_white(encoded: Encode) -> None:
+    image = Image.new("PA", (1, 1), (1, 51))
+    image.putpalette([0, 0, 0, 0, 100, 250])
+    assert decode(encoded(image, "TIFF")).tolist() == [[[204, 224, 254]]]
+
+
+@pytest.mark.parametrize(
+    ("depth", "rows", "transparent", "expected"),
+    [
+        (1, b"\0\x40", 1, [0, 255]),
+        (1, b"\0\x40", 0, [255, 255]),
+        (2, b"\0\x18", 1, [0, 255, 170, 0]),
+        (4, b"\0\x12\x3f", 2, [17, 255, 51, 255]),
+        (8, b"\0\x07\x08", 7, [255, 8]),
+        (16, b"\0\x40\x00\x40\x01", 0x4000, [255, 64]),
+    ],
+)
+def test_the_transparent_grey_of_a_png_of_any_depth_becomes_white(
+    depth: int, rows: bytes, transparent: int, expected: list[int]
+) -> None:
+    colour = (b"tRNS", struct.pack(">H", transparent))
+    content = png(len(expected), 1, depth, 0, rows, colour)
+    assert decode(content)[0, :, 0].tolist() == expected
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_the_transparent_colour_of_a_png_becomes_white(depth: int) -> None:
+    colour, other = (0x40, 0x20, 0x10), (0x40, 0x20, 0x11)
+    kind = ">3B" if depth == 8 else ">3H"
+    scale = 1 if depth == 8 else 257
+    row = b"".join(struct.pack(kind, *(c * scale for c in each)) for each in (colour, other))
+    transparent = (b"tRNS", struct.pack(">3H", *(c * scale for c in colour)))
+    content = png(2, 1, depth, 2, b"\0" + row, transparent)
+    assert decode(content).tolist() == [[WHITE, list(other)]]
+
+
+def test_sixteen_bits_of_grey_are_scaled_exactly() -> None:
+    values = np.arange(0, 65536, 257 * 3 + 1, dtype=np.uint16)
+    content = png(len(values), 1, 16, 0, b"\0" + values.astype(">u2").tobytes())
+    expected = np.floor(values / 257 + 0.5).astype(np.uint8)
+    wide = Limits(pixels=10_000, aspect=1_000.0)
+    assert (decode(content, size=512, limits=wide)[0, :, 0] == expected).all()
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I;16B"])
+def test_sixteen_bits_of_either_byte_order_are_the_same(mode: str, encoded: Encode) -> None:
+    assert (decode(encoded(Image.new(mode, (3, 2), 0x8001), "TIFF")) == 128).all()
+
+
+def test_sixteen_bits_a_colour_become_eight() -> None:
+    content = png(1, 1, 16, 2, b"\0" + struct.pack(">3H", 0, 0x8080, 0xFFFF))
+    assert decode(content).tolist() == [[[0, 128, 255]]]
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_pixels_without_a_stated_range_are_unsupported(mode: str, encoded: Encode) -> None:
+    assert reason(encoded(Image.new(mode, (3, 2), 1), "TIFF")) == "unsupported"
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP"])
+def test_of_an_animation_the_first_frame_counts(kind: str, encoded: Encode) -> None:
+    frames = [Image.new("RGB", (4, 3), colour) for colour in ("red", "lime", "blue")]
+    options = {"lossless": True} if kind == "WEBP" else {}
+    content = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
+    assert Image.open(io.BytesIO(content)).n_frames == 3  # type: ignore[attr-defined]
+    assert decode(content).tolist() == [[[255, 0, 0]] * 4] * 3
+
+
+def test_a_camera_file_of_several_pictures_gives_its_first(encoded: Encode) -> None:
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ("white", "black")]
+    content = encoded(frames[0], "MPO", save_all=True, append_images=frames[1:])
+    assert (decode(content) == 255).all()
+
+
+# Orientation
+
+CORNERS = {  # orientation: where the first stored pixel is shown (row, column of -1, 0)
+    1: (0, 0),
+    2: (0, -1),
+    3: (-1, -1),
+    4: (-1, 0),
+    5: (0, 0),
+    6: (0, -1),
+    7: (-1, -1),
+    8: (-1, 0),
+}
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_turns_the_picture(orientation: int, kind: str, encoded: Encode) -> None:
+    image = Image.new("RGB", (48, 32), "white")
+    image.paste("black", (0, 0, 16, 16))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    array = decode(encoded(image, kind, exif=exif))
+    assert array.shape[:2] == ((32, 48) if orientation < 5 else (48, 32))
+    row, column = CORNERS[orientation]
+    dark = [(y, x) for y in (0, -1) for x in (0, -1) if array[y, x].mean() < 128]
+    assert dark == [(row, column)]
+
+
+def test_turned_pictures_are_reduced_as_they_are_shown(encoded: Encode) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    assert decode(encoded(scene(200, 40), "JPEG", exif=exif)).shape == (64, 40, 3)
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 65535])
+def test_an_orientation_that_is_none_turns_nothing(orientation: int, encoded: Encode) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    plain, odd = encoded(scene(), "PNG"), encoded(scene(), "PNG", exif=exif)
+    assert (decode(odd) == decode(plain)).all()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize(
+    "exif", [b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0MM\0*" + b"\xff" * 40]
+)
+def test_broken_exif_does_not_lose_the_picture(exif: bytes, kind: str, encoded: Encode) -> None:
+    plain, broken = encoded(scene(), kind), encoded(scene(), kind, exif=exif)
+    assert (decode(broken) == decode(plain)).all()
+
+
+def test_reference_photos_of_all_orientations_look_alike(shared: Path) -> None:
+    folder = shared / "odd" / "exif-orientation"
+    for shape in ("Landscape", "Portrait"):
+        upright = decode((folder / f"{shape}_1.jpg").read_bytes()).astype(int)
+        for orientation in range(2, 9):
+            turned = decode((folder / f"{shape}_{orientation}.jpg").read_bytes())
+            assert np.abs(turned - upright).mean() < 3, (shape, orientation)
+
+
+# Size
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "expected"),
+    [
+        (64, 64, (64, 64)),
+        (10, 7, (7, 10)),
+        (200, 100, (64, 64)),
+        (200, 40, (40, 64)),
+        (40, 65, (64, 40)),
+        (1, 1, (1, 1)),
+    ],
+)
+def test_each_side_is_reduced_by_itself_and_never_enlarged(
+    width: int, height: int, expected: tuple[int, int], encoded: Encode
+) -> None:
+    assert decode(encoded(scene(width, height), "PNG")).shape[:2] == expected
+
+
+def test_what_fits_is_kept_pixel_by_pixel(encoded: Encode) -> None:
+    image = scene(64, 50)
+    assert (decode(encoded(image, "PNG")) == np.asarray(image)).all()
+
+
+def test_reducing_is_pillows_antialiased_bicubic(encoded: Encode) -> None:
+    image = scene(201, 130)
+    expected = image.resize((64, 64), Image.Resampling.BICUBIC)
+    assert (decode(encoded(image, "PNG")) == np.asarray(expected)).all()
+
+
+def _grain(width: int, height: int) -> Image.Image:
+    """A photo's own: soft shapes, edges and some noise."""
+    rough = np.random.default_rng(0).integers(0, 256, (height // 40, width // 40, 3), np.uint8)
+    image = Image.fromarray(rough).resize((width, height), Image.Resampling.BICUBIC)
+    ImageDraw.Draw(image).ellipse((width // 4, height // 4, width // 2, height // 2), "orange")
+    noise = np.random.default_rng(1).normal(0, 4, (height, width, 3))
+    return Image.fromarray(np.clip(np.asarray(image) + noise, 0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize(("width", "height"), [(1600, 1200), (900, 2000), (1793, 1795)])
+def test_a_large_jpeg_decoded_at_scale_is_as_good_as_whole(
+    width: int, height: int, encoded: Encode
+) -> None:
+    content = encoded(_grain(width, height), "JPEG", quality=90)
+    whole = Image.open(io.BytesIO(content)).resize((224, 224), images.FILTER)
+    difference = decode(content, size=224).astype(int) - np.asarray(whole)
+    assert np.abs(difference).mean() < 1
+    assert difference.any()  # else nothing was decoded at scale
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_a_jpeg_is_decoded_at_the_smallest_scale_that_keeps_enough_pixels(
+    scale: int, encoded: Encode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[tuple[int, int]] = []
+    keep = Image.Image.resize
+
+    def resize(image: Image.Image, *given: Any, **named: Any) -> Image.Image:
+        decoded.append(image.size)
+        return keep(image, *given, **named)
+
+    monkeypatch.setattr(Image.Image, "resize", resize)
+    least = int(images.DRAFT_FACTOR * 64)
+    side = least * scale
+    decode(encoded(Image.new("RGB", (side, side)), "JPEG"))
+    decode(encoded(Image.new("RGB", (side - 1, 2 * side)), "JPEG"))
+    coarser, finer = decoded
+    assert coarser == (least, least)
+    assert least < finer[0] <= 2 * least
+
+
+# Reasons
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", "empty"),
+        (b"\0", "not_an_image"),
+        (b"no image at all", "not_an_image"),
+        (b"\0" * 4096, "not_an_image"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not_an_image"),
+        (b"\0\0\0\x18ftypisom\0\0\0\0", "not_an_image"),  # a film
+        (b"SIMPLE  =                    T", "unsupported"),  # FITS
+        (b"\0\0\1\0\1\0", "unsupported"),  # ICO
+        (b"%!PS-Adobe-3.0 EPSF-3.0", "unsupported"),
+        (b"8BPS\0\1", "unsupported"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "unsupported"),
+        (b"\0\0\0\x18ftypavif\0\0\0\0avifmif1", "unsupported"),
+        (b"\xff\xd8\xff", "undecodable"),
+        (b"II*\0", "undecodable"),
+        (b"GIF89a", "undecodable"),
+    ],
+)
+def test_bytes_that_are_no_photo_have_a_reason(content: bytes, expected: str) -> None:
+    assert reason(content) == expected
+
+
+def test_the_detail_names_the_format_that_is_not_read(encoded: Encode) -> None:
+    with pytest.raises(RejectedError, match="unsupported: PPM is not read here"):
+        decode(encoded(scene(), "PPM"))
+
+
+def test_a_bomb_is_refused_by_its_header() -> None:
+    header = struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"")
+    assert reason(content) == "too_many_pixels"
+
+
+def test_the_limit_of_pixels_is_inclusive(encoded: Encode) -> None:
+    content = encoded(scene(30, 20), "PNG")
+    assert decode(content, limits=Limits(600, 20.0)).shape == (20, 30, 3)
+    assert reason(content, Limits(599, 20.0)) == "too_many_pixels"
+
+
+def test_the_limit_of_aspect_is_inclusive(encoded: Encode) -> None:
+    content = encoded(Image.new("RGB", (4, 10)), "PNG")
+    assert decode(content, limits=Limits(100, 2.5)).shape == (10, 4, 3)
+    assert reason(content, Limits(100, 2.49)) == "extreme_aspect"
+
+
+def test_a_strip_is_refused(encoded: Encode) -> None:
+    for size in ((1, 20_000), (20_000, 1)):
+        assert reason(encoded(Image.new("L", size), "PNG")) == "extreme_aspect"
+
+
+def test_nothing_is_decoded_beyond_a_limit(
+    encoded: Encode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(_: Image.Image) -> None:
+        raise AssertionError("decoded")
+
+    content = encoded(scene(), "PNG")
+    monkeypatch.setattr(ImageFile.ImageFile, "load", load)
+    assert reason(content, Limits(10, 20.0)) == "too_many_pixels"
+    assert reason(content, Limits(10_000, 1.0)) == "extreme_aspect"
+
+
+def test_a_photo_without_memory_for_it_is_beyond_the_limit_of_decoding(
+    encoded: Encode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(_: Image.Image) -> None:
+        raise MemoryError
+
+    content = encoded(scene(), "PNG")
+    monkeypatch.setattr(ImageFile.ImageFile, "load", load)
+    assert reason(content) == "decode_limit"
+
+
+def test_a_file_with_another_ending_is_what_its_bytes_say(encoded: Encode) -> None:
+    assert (decode(encoded(scene(60, 40), "BMP")) == np.asarray(scene(60, 40))).all()
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_png_with_a_huge_text_is_small_work(compressed: bool, encoded: Encode) -> None:
+    notes = PngImagePlugin.PngInfo()
+    notes.add_text("Comment", "a" * 100_000_000, zip=compressed)
+    assert outcome(encoded(scene(), "PNG", pnginfo=notes)) in {"pixels", "undecodable"}
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_file_that_breaks_off_is_never_taken_for_whole(kind: str, encoded: Encode) -> None:
+    """Cut at every tenth of its length: rejected, or all that matters was there."""
+    content = encoded(scene(), kind)
+    whole = decode(content)
+    for tenth in range(10):
+        cut = content[: len(content) * tenth // 10]
+        end = outcome(cut)
+        if end == "pixels":
+            assert (decode(cut) == whole).all(), tenth
+        else:
+            assert end in {"empty", "truncated", "undecodable", "not_an_image"}, tenth
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP"])
+def test_half_a_file_is_said_to_be_truncated(kind: str, encoded: Encode) -> None:
+    content = encoded(_grain(320, 240), kind)
+    assert reason(content[: len(content) // 2]) == "truncated"
+
+
+# Hostile bytes
+
+
+def _samples() -> list[bytes]:
+    """Small valid files of every format, for mutation."""
+    image = scene(23, 17)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    made = [
+        (image, "JPEG", {"exif": exif}),
+        (image, "JPEG", {"progressive": True}),
+        (image.convert("CMYK"), "JPEG", {}),
+        (image, "PNG", {"exif": exif}),
+        (image.convert("P"), "PNG", {"transparency": 3}),
+        (image.convert("RGBA"), "PNG", {}),
+        (image, "GIF", {"save_all": True, "append_images": [image.rotate(180)]}),
+        (image, "WEBP", {"exif": exif}),
+        (image, "WEBP", {"save_all": True, "append_images": [image.rotate(180)]}),
+        (image.convert("1"), "TIFF", {"compression": "group4"}),
+        *((image, "TIFF", {"compression": kind}) for kind in ("raw", "tiff_lzw", "jpeg")),
+        (image, "TIFF", {"compression": "tiff_adobe_deflate", "exif": exif}),
+        (image, "BMP", {}),
+    ]
+    files = []
+    for picture, kind, options in made:
+        file = io.BytesIO()
+        picture.save(file, kind, **options)  # type: ignore[arg-type]
+        files.append(file.getvalue())
+    return files
+
+
+SAMPLES = _samples()
+
+
+def test_the_samples_are_sound() -> None:
+    assert {outcome(sample) for sample in SAMPLES} == {"pixels"}
+
+
+@given(st.binary(max_size=200))
+@settings(max_examples=300, deadline=None)
+def test_any_bytes_end_in_pixels_or_a_reason(content: bytes) -> None:
+    outcome(content)
+
+
+@given(st.sampled_from(FORMATS), st.binary(max_size=100))
+@settings(max_examples=300, deadline=None)
+def test_any_bytes_after_a_signature_end_in_pixels_or_a_reason(kind: str, rest: bytes) -> None:
+    signatures = {
+        "JPEG": b"\xff\xd8\xff",
+        "PNG": b"\x89PNG\r\n\x1a\n",
+        "GIF": b"GIF89a",
+        "WEBP": b"RIFF\0\0\0\0WEBPVP8 ",
+        "TIFF": b"II*\0\x08\0\0\0",
+        "BMP": b"BM",
+    }
+    outcome(signatures[kind] + rest)
+
+
+@given(st.data())
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_a_damaged_photo_ends_in_pixels_or_a_reason(data: st.DataObject) -> None:
+    content = bytearray(data.draw(st.sampled_from(SAMPLES)))
+    places = st.integers(0, len(content) - 1)
+    changes = st.lists(st.tuples(places, st.integers(0, 255)), min_size=1, max_size=20)
+    for place, value in data.draw(changes):
+        content[place] = value
+    outcome(bytes(content[: data.draw(st.integers(0, len(content)))]))
+
+
+def test_flipped_bits_end_in_pixels_or_a_reason_without_a_line_of_noise(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    generator = random.Random(0)
+    outcomes = set()
+    for sample in SAMPLES:
+        for _ in range(100):
+            content = bytearray(sample)
+            for _ in range(generator.choice([1, 4, 16])):
+                bit = generator.randrange(8 * len(content))
+                content[bit // 8] ^= 1 << bit % 8
+            outcomes.add(outcome(bytes(content)))
+    assert {"pixels", "undecodable", "truncated"} <= outcomes
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_png_chunks_with_a_right_checksum_and_wrong_content(seed: int) -> None:
+    generator = random.Random(seed)
+    samples = [sample for sample in SAMPLES if sample.startswith(b"\x89PNG")]
+    kinds = [b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"zTXt", b"iTXt", b"iCCP", b"acTL", b"IDAT"]
+    for _ in range(250):
+        rest = generator.choice(samples)[8:]
+        chunks = []
+        while rest:
+            (length,) = struct.unpack(">I", rest[:4])
+            chunks.append((rest[4:8], rest[8 : 8 + length]))
+            rest = rest[length + 12 :]
+        place = generator.randrange(len(chunks))
+        kind, body = chunks[place]
+        if body and generator.random() < 0.7:
+            at = generator.randrange(len(body))
+            chunks[place] = (kind, body[:at] + generator.randbytes(1) + body[at + 1 :])
+        else:
+            new = generator.choice(kinds), generator.randbytes(generator.randrange(30))
+            chunks.insert(place + 1, new)
+        outcome(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*each) for each in chunks))
+
+
+def test_every_odd_reference_file_ends_in_pixels_or_a_reason_without_a_line_of_noise(
+    shared: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    files = [path for path in sorted((shared / "odd").rglob("*")) if path.is_file()]
+    outcomes = {path.name: outcome(path.read_bytes()) for path in files}
+    assert len(files) == 274
+    assert {outcomes["LICENSE"], outcomes["README"]} == {"not_an_image"}
+    assert outcomes["basn2c16.png"] == "pixels"
+    # What is neither damaged on purpose nor of floating-point pixels is decoded.
+    refused = {name for name, end in outcomes.items() if end not in {"pixels", "not_an_image"}}
+    assert {name for name in refused if not name.startswith(("x", "rgb32f"))} == set()
+    assert capfd.readouterr() == ("", "")
+
+
+# Showing what was rejected
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_whole_photo_is_shown_whole(kind: str, encoded: Encode) -> None:
+    shown = visible(encoded(scene(), kind))
+    assert shown is not None
+    assert (shown.size, shown.mode) == ((97, 61), "RGB")
+    expected = np.asarray(scene()).astype(int)
+    assert np.abs(np.asarray(shown) - expected).mean() < 12
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+def test_of_a_broken_photo_the_upper_part_is_shown(kind: str, encoded: Encode) -> None:
+    content = encoded(_grain(320, 240), kind)
+    shown = visible(content[: len(content) // 2])
+    assert shown is not None
+    top = np.asarray(shown)[:80].astype(int) - np.asarray(_grain(320, 240))[:80]
+    assert np.abs(top).mean() < 12
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no image", b"\xff\xd8\xff", b"II*\0", b"%!PS-Adobe-3.0 EPSF-3.0\n"]
+)
+def test_where_there_is_nothing_to_see_nothing_is_shown(content: bytes) -> None:
+    assert visible(content) is None
+
+
+def test_sixteen_bits_of_grey_are_shown_as_they_are_decoded(encoded: Encode) -> None:
+    shown = visible(encoded(Image.new("I;16", (3, 2), 0x8001), "TIFF"))
+    assert shown is not None
+    assert shown.getpixel((0, 0)) == (128, 128, 128)

