@@ -88,7 +88,9 @@ def infer(
     for number in range(setting.processes):
         here, there = context.Pipe(duplex=False)
         rows = slice(number * share, (number + 1) * share)
-        worker = context.Process(target=_worker, args=(network, tensors, setting, rows, ready, there))
+        worker = context.Process(
+            target=_worker, args=(network, tensors, setting, rows, ready, there)
+        )
         worker.start()
         there.close()  # so that a dead worker ends the wait below
         workers.append((worker, here))

@@ -32,9 +32,7 @@ class Line:
     def speed_beside(self, other: "Line") -> float:
         """How many times as fast as ``other``: the median over the rounds that both ran in."""
         pairs = zip(self.seconds, other.seconds, strict=True)
-        return median(
-            (self.photos / mine) / (other.photos / theirs) for mine, theirs in pairs
-        )
+        return median((self.photos / mine) / (other.photos / theirs) for mine, theirs in pairs)
 
 
 @dataclass(frozen=True)
@@ -54,6 +52,10 @@ class Goal:
     @staticmethod
     def at_most(bound: float, what: str, value: float, note: str = "") -> "Goal":
         return Goal(what, f"at most {bound:g}", value, value <= bound, note)
+
+    @staticmethod
+    def between(low: float, high: float, what: str, value: float, note: str = "") -> "Goal":
+        return Goal(what, f"{low:g} to {high:g}", value, low <= value <= high, note)
 
     @staticmethod
     def untold(wanted: str, what: str, why: str) -> "Goal":
@@ -112,7 +114,9 @@ def table(groups: Sequence[Group]) -> str:
             spread = f"{line.spread:7.1%}" if len(line.seconds) > 1 else "      -"
             rate = f"{line.rate:10.1f}" if line.photos else "         -"
             what = _noted(line.what, line.note)
-            rows.append(f"{shown} {line.median:10.3f} {spread} {len(line.seconds):5} {rate}  {what}")
+            rows.append(
+                f"{shown} {line.median:10.3f} {spread} {len(line.seconds):5} {rate}  {what}"
+            )
     return "\n".join(rows)
 
 

@@ -36,7 +36,7 @@ class Sampler:
         self._thread.join()
 
     def peak(self, start: float, end: float) -> int:
-        """Most bytes between two readings of ``time.monotonic``, in whichever process; 0 of none."""
+        """Most bytes sampled between two times of ``time.monotonic``; 0 where none was sampled."""
         return max((size for at, size in self._samples if start <= at <= end), default=0)
 
     def _sample(self) -> None:

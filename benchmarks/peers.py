@@ -104,9 +104,7 @@ def keras_in_predict_batch_udf(source: Path, network: Keras, to: Path) -> Taken:
 
     begin = time.monotonic()
     with session() as spark:
-        featurize = predict_batch_udf(
-            loaded, return_type=ArrayType(FloatType()), batch_size=BATCH
-        )
+        featurize = predict_batch_udf(loaded, return_type=ArrayType(FloatType()), batch_size=BATCH)
         started = time.monotonic()
         photos = _binary_files(spark, source)
         rows = photos.select(_below(source), featurize("content").alias("features"))

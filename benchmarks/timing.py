@@ -2,9 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from typing import TypeVar
-
-T = TypeVar("T")
+from typing import Any
 
 MOST_ROUNDS = 5
 
@@ -25,13 +23,13 @@ class Budget:
         """Let repetitions go on until this share, and those granted before, are used up."""
         self._granted += share
 
-    def rounds(self, contestants: Mapping[str, Callable[[], T]]) -> dict[str, list[T]]:
+    def rounds(self, contestants: Mapping[str, Callable[[], Any]]) -> dict[str, list[Any]]:
         """Results of each contestant, run in turn, round by round.
 
         One round at least, then as many more as the share leaves time for, at most five. What
         drifts on the machine meets all contestants of a round alike.
         """
-        results: dict[str, list[T]] = {name: [] for name in contestants}
+        results: dict[str, list[Any]] = {name: [] for name in contestants}
         longest = 0.0
         for number in range(MOST_ROUNDS):
             if number and self._left(self._granted) < longest:

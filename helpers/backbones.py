@@ -60,7 +60,6 @@ class Network:
     files: Mapping[str, bytes] = field(compare=False, repr=False)
     width: int = field(compare=False)
     alpha: float = field(compare=False)
-    new: bool = field(compare=False, default=False)
 
     @property
     def input_size(self) -> int:
@@ -128,7 +127,7 @@ def network(
             "files": {name: hashlib.sha256(blob).hexdigest() for name, blob in files.items()},
         }
     )
-    return Network(fingerprinted, request, files, built["width"], built["alpha"], new=True)
+    return Network(fingerprinted, request, files, built["width"], built["alpha"])
 
 
 def instruction_set() -> str:

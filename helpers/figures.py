@@ -75,6 +75,11 @@ def gallery(examples: Sequence[tuple[str, Image.Image, Image.Image]]) -> Figure:
 
 def rejects(rows: Sequence[tuple[str, str, Image.Image | None]]) -> Figure:
     """Rejected photos: path, reason, and as much of the picture as can be seen."""
+    if not rows:
+        figure, axes = _new(4, 1)
+        axes.text(0.5, 0.5, "no photo was rejected", ha="center", va="center")
+        axes.axis("off")
+        return figure
     columns = min(8, len(rows))
     height = -(-len(rows) // columns)
     figure, grid = plt.subplots(

@@ -86,10 +86,10 @@ class Parameters:
         "runs/sample", A_URI, "12345", (), "where the results go: a folder or an s3:// prefix"
     )
     LABEL_LEVEL: int = _parameter(
-        1, between(1, 20), "1", ("images",), "label: 1 = the parent folder, 2 = the one above it"
+        1, between(1, 20), "1", ("images",), "label: 1 is the parent folder, 2 the one above it"
     )
     LIMIT: int = _parameter(
-        0, between(0, 10**9), "1", ("images",), "photos a class at most, 0 = all"
+        0, between(0, 10**9), "1", ("images",), "photos a class at most, 0 takes all"
     )
     SAMPLE_FRACTION: float = _parameter(
         1.0,
@@ -129,7 +129,7 @@ class Parameters:
         one_of(0.0, *ALPHAS),
         "3",
         ("networks",),
-        "width of MobileNetV2; 0 = as the weights",
+        "width of MobileNetV2; 0 is as the weights",
     )
     LAYER: str = _parameter(
         "pooled", one_of("pooled", "fc2"), "3", ("networks",), "features: fc2 is VGG16's alone"
@@ -139,7 +139,7 @@ class Parameters:
         Rule("'sample', 'imagenet', 'random' or a URI ending in .h5", _is_weights),
         "3",
         ("networks",),
-        "sample, imagenet, random, or the URI of an .h5 file (#sha256=... is checked)",
+        "sample, imagenet, random, or the URI of an .h5 file",
     )
     ENGINE: str = _parameter(
         "openvino", one_of("openvino", "tensorflow"), "3", ("networks",), "what runs the network"

@@ -3,7 +3,7 @@
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -52,10 +52,14 @@ def parameters(file: Path | None, pairs: Iterable[tuple[str, str]]) -> dict[str,
     return values
 
 
+def _print(line: str) -> None:
+    print(line, flush=True)
+
+
 def run(
     values: Mapping[str, Any],
-    notebooks: Sequence[str] = NOTEBOOKS,
-    say: Callable[[str], None] = print,
+    notebooks: Iterable[str] = NOTEBOOKS,
+    say: Callable[[str], None] = _print,
 ) -> None:
     """Execute notebooks in order, write the report, say what was found.
 
@@ -77,7 +81,7 @@ def run(
     """
     folder = notebooks_folder()
     place = locate(Parameters(**values).RUN_URI)
-    for name in sorted(notebooks):
+    for name in sorted(set(notebooks)):
         given = {key: value for key, value in values.items() if key in declared(name)}
         executed = place / report.EXECUTED / f"{name}.ipynb"
         started = time.perf_counter()

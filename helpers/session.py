@@ -110,10 +110,13 @@ def _java_version(home: Path) -> int | None:
 
 
 def _java_options(home: Path) -> str:
-    """Java's vector instructions for Spark ML's linear algebra, where this Java has them."""
+    """Quiet logs; Java's vector instructions for Spark ML's linear algebra, where it has them."""
+    logs = Path(__file__).with_name("log4j2.properties")
+    options = [f'"-Dlog4j2.configurationFile={logs}"']
     release = home / "release"
-    has = release.exists() and VECTOR_MODULE in release.read_text()
-    return f"--add-modules={VECTOR_MODULE}" if has else ""
+    if release.exists() and VECTOR_MODULE in release.read_text():
+        options.append(f"--add-modules={VECTOR_MODULE}")
+    return " ".join(options)
 
 
 def _defaults(home: Path) -> dict[str, str]:
@@ -124,8 +127,6 @@ def _defaults(home: Path) -> dict[str, str]:
         "spark.master": f"local[{cores()},{TASK_FAILURES}]",
         "spark.driver.memory": f"{heap}g",
         "spark.driver.extraJavaOptions": _java_options(home),
-        # A failed task's own error is raised where it was called; Java's traces only bury it.
-        "spark.log.level": "FATAL",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.session.timeZone": "UTC",

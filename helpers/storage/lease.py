@@ -84,6 +84,9 @@ def _acquire(location: Location, run: str, watch_seconds: float) -> None:
         if holder is None or _is_dead(holder):
             seen = None
             return _stamp(run)
+        if holder["run"] == run:
+            seen = None  # it was written, the answer was lost on the way, and S3 asked again
+            return None
         if seen is None:
             seen, since = holder, time.monotonic()
         elif holder["run"] != seen["run"] or holder["beat"] != seen["beat"]:

@@ -109,7 +109,7 @@ def _opened(location: Location) -> Iterator[pq.ParquetFile]:
     with location.open() as file:
         try:
             yield pq.ParquetFile(file, page_checksum_verification=True)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:
             if isinstance(error, OSError) and (error.errno or location.uri in str(error)):
                 raise  # the storage's own
             raise OSError(f"damaged: {location.uri} is no whole Parquet file ({error})") from error

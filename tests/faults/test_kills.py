@@ -1,35 +1,34 @@
-"""``kill -9`` at counted points: the rerun finishes, and its tables are those of an unkilled run."""
+"""``kill -9`` at counted points: the rerun finishes, with the tables of an unkilled run."""
 
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Reference
 from harness import rows
 from harness.cluster import standalone
-from harness.runs import Driver, Fault, Runs, faulty
+from harness.reference import REAL, ROOT, SAMPLE, Reference
+from harness.runs import Driver, Fault, Outcome, Runs, faulty
 
 pytestmark = pytest.mark.slow
 
 PREPROCESS, FEATURIZE, PCA, CLASSIFY = "02_preprocess", "03_featurize", "04_pca", "05_classify"
-WORKER, EXECUTOR, DRIVER_ABOVE, ITSELF = 0, 2, 3, 0
 
-#: where each stage is struck in a task: after a third of its parts or so, or in its only ones
+#: parts after which a stage is struck: a third of them or so
+PARTS = 40 if REAL.is_dir() else 6
 POINTS = {
-    PREPROCESS: Fault("os.rename", r"/pixels/\w+/part-", at=6),
-    FEATURIZE: Fault("os.rename", r"/features/\w+/part-", at=7),
-    PCA: Fault("open", r"/features/\w+/part-", at=9),
+    PREPROCESS: Fault("os.rename", r"/pixels/\w+/part-", at=PARTS),
+    FEATURIZE: Fault("os.rename", r"/features/\w+/part-", at=PARTS),
+    PCA: Fault("open", r"/features/\w+/part-", at=PARTS),
     CLASSIFY: Fault("open", r"/scores/part-", at=1),
 }
 #: where the driver itself is struck, on the way to a snapshot
 LATE_POINTS = {
-    PCA: Fault("os.rename", r"/pca/.*/model\.json$", at=1),
-    CLASSIFY: Fault("os.rename", r"/classify/.*/_manifest\.json$", at=1),
+    PCA: Fault("os.rename", r"/pca/.*/model\.json$", at=1, victim="driver_itself"),
+    CLASSIFY: Fault("os.rename", r"/classify/.*/_manifest\.json$", at=1, victim="driver_itself"),
 }
 
 
@@ -45,7 +44,7 @@ def test_a_killed_driver(
     stage: str, reference: Reference, tmp_path: Path, ledger: Callable[..., None]
 ) -> None:
     runs = reference.before(stage, tmp_path / "run")
-    fault = replace(POINTS[stage], up=DRIVER_ABOVE)
+    fault = replace(POINTS[stage], victim="driver")
     killed = runs.run(stage, fault=fault)
     assert killed.code == -signal.SIGKILL, killed.stderr
     again = runs.run(stage, fault=fault)
@@ -75,7 +74,7 @@ def test_a_killed_worker(
     stage: str, reference: Reference, tmp_path: Path, ledger: Callable[..., None]
 ) -> None:
     runs = reference.before(stage, tmp_path / "run")
-    outcome = runs.run(stage, fault=replace(POINTS[stage], up=WORKER))
+    outcome = runs.run(stage, fault=replace(POINTS[stage], victim="worker"))
     assert runs.struck
     assert outcome.code == 0, outcome.stderr
     equal = rows.same(runs.uri, reference.after(stage))
@@ -92,7 +91,7 @@ def test_a_killed_executor(
     ledger: Callable[..., None],
 ) -> None:
     runs = replace(reference.before(stage, tmp_path / "run"), conf=cluster)
-    outcome = runs.run(stage, fault=replace(POINTS[stage], up=EXECUTOR))
+    outcome = runs.run(stage, fault=replace(POINTS[stage], victim="executor"))
     assert runs.struck
     assert outcome.code == 0, outcome.stderr
     equal = rows.same(runs.uri, reference.after(stage))
@@ -100,9 +99,7 @@ def test_a_killed_executor(
     ledger("executor killed, of two", stage, "the run goes on", passes, f"{equal:,}")
 
 
-def test_a_finished_run_computes_nothing(
-    reference: Reference, tmp_path: Path, ledger: Callable[..., None]
-) -> None:
+def test_a_finished_run_computes_nothing(reference: Reference, ledger: Callable[..., None]) -> None:
     stages = ("01_ingest", *POINTS)
     before = _files(Path(reference.runs.uri))
     passes = reference.runs.passes
@@ -119,15 +116,14 @@ def test_a_finished_run_computes_nothing(
 def test_the_command_with_a_killed_kernel(tmp_path: Path, ledger: Callable[..., None]) -> None:
     """The whole of ``python -m helpers run``: notebooks, papermill, the kernel."""
     run, counts = tmp_path / "run", tmp_path / "counts"
-    fault = replace(POINTS[FEATURIZE], up=DRIVER_ABOVE)
+    fault = replace(POINTS[FEATURIZE], victim="driver")
     command = [sys.executable, "-m", "helpers", "run"]
     command += ["--params", str(ROOT / "notebooks" / "params" / "sample.yaml")]
     command += ["-p", "RUN_URI", str(run)]
 
-    def ended() -> "subprocess.CompletedProcess[str]":
+    def ended() -> Outcome:
         with Driver(command, {**os.environ, **faulty(counts, fault)}, counts) as driver:
-            outcome = driver.end()
-        return outcome
+            return driver.end()
 
     killed = ended()
     assert killed.code == 1
@@ -135,7 +131,7 @@ def test_the_command_with_a_killed_kernel(tmp_path: Path, ledger: Callable[..., 
     again = ended()
     assert again.code == 0, again.stderr
     once = Runs(
-        {"SOURCE_URI": str(ROOT / "data_sample"), "RUN_URI": str(tmp_path / "once")},
+        {"SOURCE_URI": str(SAMPLE), "RUN_URI": str(tmp_path / "once")},
         tmp_path / "once-counts",
     )
     outcome = once.run("01_ingest", *POINTS)
@@ -162,7 +158,4 @@ def _passes(runs: Runs, stage: str, reference: Reference) -> str:
 
 def _files(folder: Path) -> dict[str, int]:
     """Each file of the tables with the time it was written."""
-    return {
-        str(file): file.stat().st_mtime_ns
-        for file in folder.rglob("*.parquet")
-    }
+    return {str(file): file.stat().st_mtime_ns for file in folder.rglob("*.parquet")}

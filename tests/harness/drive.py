@@ -2,8 +2,8 @@
 
 SPEC is a JSON object: ``stages`` (names of notebooks), ``parameters``, ``conf`` (Spark's options)
 and perhaps ``copies``, a folder that gets a copy of the run after each stage, made of hard links.
-For each stage it prints a line of JSON. An error ends it with one line, as it ends a notebook's
-cell.
+For each stage it prints a line of JSON: its seconds, and what it computed, unless it failed. An
+error ends it with one line, as it ends a notebook's cell.
 """
 
 import json
@@ -30,17 +30,18 @@ def drive(spec: dict[str, Any]) -> None:
     for name in spec["stages"]:
         if name != ingest.STAGE and spark is None:
             spark = session.build({"spark.driver.memory": "1g", **spec["conf"]})
+        done: dict[str, Any] = {"stage": name}
         started = time.perf_counter()
-        if spark is None:
-            new = len(ingest.ingest(parameters).images)
-        else:
-            new = int(STAGES[name](spark, parameters).new)
-        seconds = round(time.perf_counter() - started, 2)
-        print(json.dumps({"stage": name, "new": new, "seconds": seconds}), flush=True)
+        try:
+            if spark is None:
+                done["new"] = len(ingest.ingest(parameters).images)
+            else:
+                done["new"] = int(STAGES[name](spark, parameters).new)
+        finally:
+            done["seconds"] = round(time.perf_counter() - started, 2)
+            print(json.dumps(done), flush=True)
         if "copies" in spec:
-            shutil.copytree(
-                parameters.RUN_URI, f"{spec['copies']}/{name}", copy_function=os.link
-            )
+            shutil.copytree(parameters.RUN_URI, f"{spec['copies']}/{name}", copy_function=os.link)
     if spark is not None:
         spark.stop()
 

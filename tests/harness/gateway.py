@@ -9,12 +9,17 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
 
 from harness.cluster import HOST, free_port
 from harness.runs import wait_until
 
 SERVICES = Path(__file__).parents[2] / ".services"
-BINARY = SERVICES / "versitygw"
+VERSION = "v1.8.0"
+BINARY = SERVICES / f"versitygw-{VERSION}"
 ROOT_KEY, ROOT_SECRET = "ROOTKEYOFTHETESTS", "root-secret-of-the-tests"
 GUEST_KEY, GUEST_SECRET = "GUESTKEYOFTHETESTS", "guest-secret-of-the-tests"
 
@@ -35,6 +40,17 @@ class Server:
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_EC2_METADATA_DISABLED": "true",
         }
+
+    def client(self) -> Any:
+        """An S3 client with these keys."""
+        return boto3.client(
+            "s3",
+            endpoint_url=self.url,
+            aws_access_key_id=self.key,
+            aws_secret_access_key=self.secret,
+            region_name="us-east-1",
+            config=Config(max_pool_connections=16),
+        )
 
 
 @contextlib.contextmanager

@@ -18,8 +18,9 @@ SLOW_DOWN = (
     b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 )
 
-#: what to do with a request: pass it on, answer 503, reset the connection before or in the answer
-PASS, BUSY, RESET, CUT = "pass", "busy", "reset", "cut"
+#: what to do with a request: pass it on; answer 503; reset the connection before it is passed on,
+#: when it has been done and before the answer, or in the midst of the answer
+PASS, BUSY, RESET, LOST, CUT = "pass", "busy", "reset", "lost", "cut"
 
 #: method and path of a request -> what to do with it
 Judge = Callable[[str, str], str]
@@ -95,7 +96,9 @@ class _Handler(BaseHTTPRequestHandler):
             content = answer.read()
         finally:
             behind.close()
-        if fault == CUT and len(content) > 1:
+        if fault == LOST:
+            self._reset()
+        elif fault == CUT and len(content) > 1:
             self._head(answer.status, answer.getheaders(), len(content))
             self.wfile.write(content[: len(content) // 2])
             self.wfile.flush()
@@ -104,14 +107,12 @@ class _Handler(BaseHTTPRequestHandler):
             length = int(answer.getheader("Content-Length") or len(content))
             self._answer(answer.status, answer.getheaders(), content, length)
 
-    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = handle_any  # noqa: N815
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = handle_any
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+    def log_message(self, format: str, *args: Any) -> None:
         """Nothing to log."""
 
-    def _answer(
-        self, status: int, headers: Any, content: bytes, length: int | None = None
-    ) -> None:
+    def _answer(self, status: int, headers: Any, content: bytes, length: int | None = None) -> None:
         self._head(status, headers, len(content) if length is None else length)
         self.wfile.write(content)
 

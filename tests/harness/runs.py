@@ -18,12 +18,12 @@ PATIENCE = 600.0  # seconds a run may take on a busy machine
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault as ``site/sitecustomize.py`` strikes: at the ``at``-th time that a path is met."""
+    """A fault as ``site/sitecustomize.py`` has it: at the ``at``-th time that a path is met."""
 
     event: str
     match: str
     at: int
-    up: int = 0
+    victim: str | None = None
     until: str | None = None
 
     def as_json(self) -> str:
@@ -32,7 +32,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended; ``new`` is what each finished stage computed."""
+    """How a run ended; ``new`` is what each stage computed that finished."""
 
     code: int
     new: dict[str, int]
@@ -146,10 +146,12 @@ class Driver:
     def end(self, timeout: float = PATIENCE) -> Outcome:
         """Wait for the end."""
         code = self.process.wait(timeout)
-        lines = [json.loads(line) for line in self._out.read_text().splitlines() if line.startswith("{")]
+        lines = [
+            json.loads(line) for line in self._out.read_text().splitlines() if line.startswith("{")
+        ]
         return Outcome(
             code=code,
-            new={line["stage"]: line["new"] for line in lines},
+            new={line["stage"]: line["new"] for line in lines if "new" in line},
             seconds={line["stage"]: line["seconds"] for line in lines},
             wall=time.monotonic() - self._started,
             stderr=self._err.read_text(),

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 from pyspark.sql import SparkSession
 
@@ -69,27 +68,22 @@ class Pipeline:
                 )
         return written
 
-    def add(self, fruit: str, number: int, start: int = 0, to: str | None = None) -> list[str]:
-        """Copy photos of a class of ``data_sample``, ordinary ones; the new paths."""
-        folder = self.source / "Training" / (to or fruit)
+    def add(self, fruit: str, number: int) -> list[str]:
+        """Copy photos of a class of ``data_sample`` that has no odd ones; their paths."""
+        folder = self.source / "Training" / fruit
         folder.mkdir(parents=True, exist_ok=True)
-        frames = sorted((DATA_SAMPLE / "Training" / fruit).glob("*_100.jpg"))
-        for frame in frames[start : start + number]:
+        frames = sorted((DATA_SAMPLE / "Training" / fruit).glob("*_100.jpg"))[:number]
+        for frame in frames:
             shutil.copy(frame, folder)
-        return [f"Training/{folder.name}/{frame.name}" for frame in frames[start : start + number]]
+        return [f"Training/{fruit}/{frame.name}" for frame in frames]
 
     def draw(self, path: str, height: int, width: int, seed: int = 0) -> str:
-        """Save a photo of coloured noise, as PNG: its pixels are known exactly."""
+        """Save a photo of smooth coloured noise, in the format that its name says."""
         (self.source / path).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(self.noise(height, width, seed)).save(self.source / path)
-        return path
-
-    @staticmethod
-    def noise(height: int, width: int, seed: int) -> NDArray[np.uint8]:
-        """Smooth coloured noise, shape (height, width, 3)."""
         coarse = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), np.uint8)
-        large = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
-        return np.asarray(large)
+        smooth = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+        smooth.save(self.source / path)
+        return path
 
 
 @pytest.fixture(scope="session")

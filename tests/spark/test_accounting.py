@@ -1,7 +1,7 @@
 """Every photo of ``data_sample`` is accounted for, in tables that any reader opens."""
 
-import importlib.util
 import hashlib
+import importlib.util
 import json
 import os
 import sys
@@ -33,16 +33,15 @@ COLUMNS = {
     "pca": "image_id scores",
     "classify": "path label side predicted probability",
 }
+STRING, INTEGER, BYTES = pa.string(), pa.int32(), pa.binary()
 TYPES = {
-    **dict.fromkeys("path label folder_side image_id reason detail group".split(), pa.string()),
-    **dict.fromkeys("side predicted".split(), pa.string()),
-    "length": pa.int64(),
-    "modified": pa.timestamp("us", tz="UTC"),
-    **dict.fromkeys("height width attempt".split(), pa.int32()),
-    **dict.fromkeys("pixels content".split(), pa.binary()),
-    **dict.fromkeys("features scores".split(), pa.list_(pa.float32())),
+    "path": STRING, "label": STRING, "folder_side": STRING, "image_id": STRING, "reason": STRING,
+    "detail": STRING, "group": STRING, "side": STRING, "predicted": STRING,
+    "length": pa.int64(), "modified": pa.timestamp("us", tz="UTC"),
+    "height": INTEGER, "width": INTEGER, "attempt": INTEGER, "pixels": BYTES, "content": BYTES,
+    "features": pa.list_(pa.float32()), "scores": pa.list_(pa.float32()),
     "probability": pa.float64(),
-}
+}  # fmt: skip
 ROWS = {
     "images": 594, "pixels": 590, "rejects": 4, "features": 588, "splits": 590, "pca": 588,
     "classify": 590,

@@ -8,7 +8,7 @@ import pytest
 from helpers.storage.run import StaleError
 
 
-def listed(pipeline, analysis):
+def listed(analysis):
     """Rows of the CSV of an analysis, by path."""
     return pd.read_csv(f"{analysis.snapshot.uri}/pca_features.csv", index_col="path")
 
@@ -31,7 +31,7 @@ def test_a_rerun_gives_the_same_results(sample):
 
 
 def test_new_photos_alone_are_done(pipeline):
-    pipeline.add("Banana", 5)
+    pipeline.add("Limes", 5)
     pipeline.ingest()
     assert (pipeline.preprocess().new, pipeline.featurize().new) == (5, 5)
     before = pipeline.files()
@@ -48,8 +48,8 @@ def test_new_photos_alone_are_done(pipeline):
 
 
 def test_a_removed_photo_is_in_no_count_fit_or_file(pipeline):
-    gone, *_ = pipeline.add("Banana", 5)
-    pipeline.add("Kiwi", 5)
+    gone, *_ = pipeline.add("Kiwi", 5)
+    pipeline.add("Limes", 5)
     pipeline.ingest()
     removed = pipeline.preprocess().photos.to_pylist()[0]
     assert removed["path"] == gone
@@ -60,24 +60,23 @@ def test_a_removed_photo_is_in_no_count_fit_or_file(pipeline):
     assert (pipeline.preprocess().new, pipeline.featurize().new) == (0, 0)
     left = pipeline.analyse(COMPONENTS=2)
     assert left.new
-    assert gone in listed(pipeline, both).index
-    assert gone not in listed(pipeline, left).index
+    assert gone in listed(both).index
+    assert gone not in listed(left).index
     scores = pd.read_parquet(f"{left.snapshot.uri}/scores")
     assert removed["image_id"] not in set(scores["image_id"])
     assert len(scores) == 9
-    assert left.model.rows == (listed(pipeline, left)["side"] == "train").sum()
+    assert left.model.rows == (listed(left)["side"] == "train").sum()
     assert {pipeline.manifest()["counts"][name] for name in ("images", "pixels", "features")} == {9}
 
 
 def test_a_changed_photo_is_decoded_anew_and_its_old_features_are_not_used(pipeline):
-    changed, *_ = pipeline.add("Banana", 5)
-    pipeline.add("Kiwi", 5)
+    changed, *_ = pipeline.add("Kiwi", 5)
+    pipeline.add("Limes", 5)
     pipeline.ingest()
     old = pipeline.preprocess().photos.to_pylist()[0]
     pipeline.featurize()
     pipeline.analyse(COMPONENTS=2)
-    other = pipeline.add("Avocado", 1, start=3, to="Banana")[0]
-    (pipeline.source / other).rename(pipeline.source / changed)
+    pipeline.draw(changed, 80, 80)
     pipeline.ingest()
     decoded = pipeline.preprocess()
     new = decoded.photos.to_pylist()[0]
@@ -91,7 +90,7 @@ def test_a_changed_photo_is_decoded_anew_and_its_old_features_are_not_used(pipel
 
 
 def test_a_moved_label_is_decoded_again_and_not_featurized(pipeline):
-    pipeline.add("Banana", 4)
+    pipeline.add("Limes", 4)
     pipeline.add("Kiwi", 4)
     pipeline.ingest()
     pipeline.preprocess()
@@ -99,19 +98,19 @@ def test_a_moved_label_is_decoded_again_and_not_featurized(pipeline):
     shutil.move(pipeline.source / "Training" / "Kiwi", pipeline.source / "Training" / "Kiwifruit")
     pipeline.ingest()
     assert (pipeline.preprocess().new, pipeline.featurize().new) == (4, 0)
-    labels = listed(pipeline, pipeline.analyse(COMPONENTS=2))["label"]
-    assert set(labels) == {"Banana", "Kiwifruit"}
+    labels = listed(pipeline.analyse(COMPONENTS=2))["label"]
+    assert set(labels) == {"Limes", "Kiwifruit"}
 
 
 def test_a_stage_whose_input_is_stale_names_the_notebook_to_rerun(pipeline):
-    with pytest.raises(StaleError, match="01_ingest has not finished in .*: run it first"):
+    with pytest.raises(StaleError, match=r"01_ingest has not finished in .*: run it first"):
         pipeline.preprocess()
-    pipeline.add("Banana", 2)
+    pipeline.add("Limes", 2)
     pipeline.ingest()
     pipeline.preprocess()
     pipeline.add("Kiwi", 2)
     pipeline.ingest()
-    stale = "02_preprocess was last run before 01_ingest finished something new in .*: rerun 02"
+    stale = r"02_preprocess was last run before 01_ingest finished something new in .*: rerun 02"
     with pytest.raises(StaleError, match=stale):
         pipeline.featurize()
     with pytest.raises(StaleError, match=stale):
@@ -119,29 +118,28 @@ def test_a_stage_whose_input_is_stale_names_the_notebook_to_rerun(pipeline):
 
 
 def test_an_input_named_by_its_fingerprint_is_read_in_its_own_lineage(pipeline):
-    pipeline.add("Banana", 6)
+    pipeline.add("Limes", 6)
     pipeline.add("Kiwi", 6)
     pipeline.ingest()
     pipeline.preprocess()
     pipeline.featurize()
     few = pipeline.analyse(COMPONENTS=2, SPLIT="random").record.lineage
-    pipeline.add("Avocado", 6)
+    pipeline.add("Plum", 6)
     pipeline.ingest()
     pipeline.preprocess()
     pipeline.featurize()
     many = pipeline.analyse(COMPONENTS=2, SPLIT="random").record.lineage
+    assert many["pca"] != few["pca"]
     named = pipeline.classify(PCA=few["pca"])
     assert named.record.lineage == few | {"classify": named.record.lineage["classify"]}
-    assert set(named.predictions["label"].to_pylist()) == {"Banana", "Kiwi"}
+    assert set(named.predictions["label"].to_pylist()) == {"Limes", "Kiwi"}
     assert pipeline.manifest()["fingerprints"]["pca"] == few["pca"]
     assert pipeline.manifest()["counts"]["images"] == 12
-    assert len(pipeline.classify().predictions) == 18
-    assert pipeline.manifest()["fingerprints"]["pca"] == many["pca"]
 
 
 def test_pixels_named_by_their_fingerprint_are_featurized(pipeline):
-    pipeline.add("Banana", 2)
-    pipeline.draw("Training/Banana/large.png", 300, 300)
+    pipeline.add("Limes", 2)
+    pipeline.draw("Training/Limes/large.png", 300, 300)
     pipeline.ingest()
     small = pipeline.preprocess(IMAGE_SIZE=96).record.lineage["pixels"]
     large = pipeline.preprocess(IMAGE_SIZE=256).record.lineage["pixels"]
@@ -152,15 +150,15 @@ def test_pixels_named_by_their_fingerprint_are_featurized(pipeline):
 
 
 def test_a_fingerprint_that_was_never_finished_is_refused(pipeline):
-    pipeline.add("Banana", 2)
+    pipeline.add("Limes", 2)
     pipeline.ingest()
     pipeline.preprocess()
-    with pytest.raises(ValueError, match="PIXELS must name a result finished in .*, got '0{16}'"):
+    with pytest.raises(ValueError, match=r"PIXELS must name a result finished in .*, got '0{16}'"):
         pipeline.featurize(PIXELS="0" * 16)
 
 
 def test_a_deleted_part_is_made_again(pipeline):
-    pipeline.add("Banana", 3)
+    pipeline.add("Limes", 3)
     pipeline.ingest()
     pipeline.preprocess()
     pipeline.featurize()
@@ -173,10 +171,10 @@ def test_a_deleted_part_is_made_again(pipeline):
 
 
 def test_a_damaged_part_is_named(pipeline):
-    pipeline.add("Banana", 3)
+    pipeline.add("Limes", 3)
     pipeline.ingest()
     pipeline.preprocess()
     [part] = pipeline.table("pixels").iterdir()
     part.write_bytes(part.read_bytes()[:-100])
-    with pytest.raises(OSError, match=f"damaged: .*{part.name} is no whole Parquet file"):
+    with pytest.raises(OSError, match=rf"damaged: .*{part.name} is no whole Parquet file"):
         pipeline.preprocess()

@@ -2,10 +2,9 @@
 
 ``FAULT_COUNTS`` is a folder: its file ``passes`` grows by a byte for each photo that is pushed
 through a network. ``FAULT``, if set, is a JSON object: the ``at``-th time, over all processes of
-all runs, that Python's audit ``event`` names a path that ``match`` is found in, the process that
-lies ``up`` levels above this one is killed (0: itself), or this one waits for the file ``until``.
-A Spark task's worker lies 1 below its daemon, 2 below its executor's JVM, which with a local
-master lies 1 below the driver.
+all runs, that Python's audit ``event`` names a path that ``match`` is found in, ``victim`` is
+killed, or without one this process waits for the file ``until``. The victim ``driver_itself``
+is struck where the driver meets the path; the others where a Spark task does.
 """
 
 import importlib.util
@@ -20,6 +19,10 @@ from pathlib import Path
 _COUNTS = Path(os.environ["FAULT_COUNTS"])
 _FAULT = json.loads(os.environ.get("FAULT", "null"))
 _PATH_AT = {"open": 0, "os.rename": 1}  # where the event's arguments hold the path
+#: levels above the process that meets the path: a worker's daemon, its executor's JVM, which
+#: with a local master is the driver's child
+_LEVELS = {"driver_itself": 0, "worker": 0, "executor": 2, "driver": 3}
+_IN_TASK = "pyspark.daemon" in sys.orig_argv
 _POLL_SECONDS = 0.2
 
 
@@ -42,7 +45,7 @@ def _above(levels):
 
 
 def _watch(event, arguments):
-    if event != _FAULT["event"]:
+    if event != _FAULT["event"] or (_FAULT.get("victim") == "driver_itself") == _IN_TASK:
         return
     path = arguments[_PATH_AT[event]]
     if not isinstance(path, str) or not re.search(_FAULT["match"], path):
@@ -50,17 +53,17 @@ def _watch(event, arguments):
     if _add("met", 1) != _FAULT["at"]:
         return
     _add("struck", 1)
-    if "until" in _FAULT:
-        while not Path(_FAULT["until"]).exists():
-            time.sleep(_POLL_SECONDS)
-    else:
-        os.kill(_above(_FAULT["up"]), signal.SIGKILL)
+    if "victim" in _FAULT:
+        os.kill(_above(_LEVELS[_FAULT["victim"]]), signal.SIGKILL)
+        return
+    while not Path(_FAULT["until"]).exists():
+        time.sleep(_POLL_SECONDS)
 
 
 class _Counting:
     """Finds ``helpers.engines`` as Python would, and has its passes counted."""
 
-    def find_spec(self, name, path=None, target=None):
+    def find_spec(self, name, *_):
         if name != "helpers.engines":
             return None
         sys.meta_path.remove(self)

@@ -1,0 +1,152 @@
+"""PCA: fit, transform, Parquet and CSV, beside Spark ML and scikit-learn."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from benchmarks import compare, stages
+from benchmarks.findings import Goal, Group, Line
+from benchmarks.sessions import session
+from benchmarks.work import Work, components
+
+SPARK, FULL, COVARIANCE = "Spark ML", "scikit-learn, full SVD", "scikit-learn, covariance_eigh"
+SAME_RATIOS, SAME_SCORES = 1e-6, 1e-3  # relative; scores are stored in float32
+
+
+@dataclass(frozen=True)
+class Input:
+    """Features (Parquet: image_id, features), sides (path, image_id, side), components."""
+
+    features: Path
+    sides: Path
+    components: int
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Seconds from features on disk to scores on disk, and what was found."""
+
+    seconds: float
+    explained_variance_ratio: NDArray[np.float64]
+
+
+def measure(work: Work) -> Group:
+    run, number = work.whole_run, components(work.plan.photos)
+    settings = work.settings(run, work.photos.folder(work.plan.photos))
+    given = Input(_only(run / "features"), _only(run / "splits") / "split.parquet", number)
+    written = work.new_folder("components")
+    peers: dict[str, Callable[[Input, Path], Fitted]] = {
+        SPARK: fit_spark,
+        FULL: partial(fit_scikit_learn, "full"),
+        COVARIANCE: partial(fit_scikit_learn, "covariance_eigh"),
+    }
+
+    def project() -> float:
+        timed = work.processes.call(stages.run, settings, (stages.PCA,))
+        return timed.seconds(stages.PCA)
+
+    def peer(name: str) -> Fitted:
+        return work.processes.call(peers[name], given, work.new_folder(f"components/{name}"))
+
+    rounds = work.budget.rounds(
+        {"project": project, **{name: partial(peer, name) for name in peers}}
+    )
+    for name in peers:
+        _require_same(name, rounds[name][0], written / name, _only(run / "pca"))
+    rows = ds.dataset(given.features).count_rows()
+    width = len(next(iter(compare.rows_by(given.features, "image_id", "features").values())))
+    ours = Line("04", rounds["project"], rows)
+    lines = {name: Line(name, [fitted.seconds for fitted in rounds[name]], rows) for name in peers}
+    return Group(
+        f"PCA of {rows:,} x {width:,}, {number} components: fit, transform, Parquet and CSV",
+        ours.what,
+        [ours, *lines.values()],
+        [
+            Goal.at_least(12, "04 beside Spark ML", ours.speed_beside(lines[SPARK])),
+            Goal.at_most(1.5, f"time of 04 beside {FULL}", lines[FULL].speed_beside(ours)),
+            Goal.at_most(
+                3, f"time of 04 beside {COVARIANCE}", lines[COVARIANCE].speed_beside(ours)
+            ),
+        ],
+    )
+
+
+def fit_spark(given: Input, to: Path) -> Fitted:
+    """StandardScaler and PCA of Spark ML, fitted on the training side."""
+    from pyspark.ml.feature import PCA, StandardScaler
+    from pyspark.ml.functions import array_to_vector, vector_to_array
+    from pyspark.sql import functions as F
+
+    with session() as spark:
+        started = time.monotonic()
+        sides = spark.read.parquet(f"file://{given.sides}").select("image_id", "path", "side")
+        vectors = array_to_vector(F.col("features").cast("array<double>")).alias("vector")
+        features = spark.read.parquet(f"file://{given.features}").select("image_id", vectors)
+        frame = features.join(F.broadcast(sides), "image_id").cache()
+        train = frame.where("side = 'train'")
+        scaler = StandardScaler(withMean=True, inputCol="vector", outputCol="scaled").fit(train)
+        pca = PCA(k=given.components, inputCol="scaled", outputCol="pc")
+        model = pca.fit(scaler.transform(train))
+        scores = vector_to_array(F.col("pc"), "float32").alias("scores")
+        rows = model.transform(scaler.transform(frame)).select("image_id", "path", "side", scores)
+        rows.select("image_id", "scores").write.parquet(f"file://{to}/scores")
+        columns = [F.col("scores")[i].alias(f"pc_{i + 1}") for i in range(given.components)]
+        rows.select("path", "side", *columns).write.csv(f"file://{to}/csv", header=True)
+        return Fitted(time.monotonic() - started, model.explainedVariance.toArray())
+
+
+def fit_scikit_learn(solver: str, given: Input, to: Path) -> Fitted:
+    """scikit-learn's PCA in memory, in float64, fitted on the training side."""
+    from sklearn.decomposition import PCA
+
+    started = time.monotonic()
+    sides = pq.read_table(given.sides, columns=["image_id", "path", "side"])
+    rows = ds.dataset(given.features).to_table().join(sides, "image_id").combine_chunks()
+    flat = pc.list_flatten(rows["features"]).to_numpy()
+    features = flat.reshape(len(rows), -1).astype(np.float64)
+    train = features[pc.equal(rows["side"], "train").to_numpy()]
+    deviation = train.std(axis=0, ddof=1)
+    deviation[deviation == 0] = 1.0
+    mean = train.mean(axis=0)
+    pca = PCA(given.components, svd_solver=solver).fit((train - mean) / deviation)
+    scores = pca.transform((features - mean) / deviation).astype(np.float32)
+    lists = pa.FixedSizeListArray.from_arrays(scores.ravel(), given.components)
+    (to / "scores").mkdir(parents=True)
+    table = pa.table({"image_id": rows["image_id"], "scores": lists})
+    pq.write_table(table, to / "scores" / "part-00000.parquet")
+    columns: dict[str, Any] = {name: rows[name] for name in ("path", "side")}
+    columns |= {f"pc_{i}": column for i, column in enumerate(scores.T, start=1)}
+    pyarrow.csv.write_csv(pa.table(columns), to / "pca_features.csv")
+    return Fitted(time.monotonic() - started, pca.explained_variance_ratio_)
+
+
+def _require_same(name: str, fitted: Fitted, written: Path, snapshot: Path) -> None:
+    """Raise unless explained variance and scores are those of 04, up to a component's sign."""
+    with np.load(snapshot / "model.npz") as model:
+        expected = model["explained_variance_ratio"]
+    apart = np.abs(fitted.explained_variance_ratio / expected - 1).max()
+    compare.require_close(f"{name}: explained variance ratios", float(apart), SAME_RATIOS)
+    ours, theirs = (
+        compare.rows_by(folder / "scores", "image_id", "scores") for folder in (snapshot, written)
+    )
+    error = compare.relative_error(
+        {key: np.abs(row) for key, row in theirs.items()},
+        {key: np.abs(row) for key, row in ours.items()},
+    )
+    compare.require_close(f"{name}: scores", error, SAME_SCORES)
+
+
+def _only(folder: Path) -> Path:
+    [only] = folder.iterdir()
+    return only

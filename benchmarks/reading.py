@@ -1,0 +1,107 @@
+"""Listing, reading and hashing small files to Parquet, beside Spark's ``binaryFile``."""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+from pyspark.sql import functions as F
+
+from benchmarks.compare import DifferentError
+from benchmarks.findings import Goal, Group, Line
+from benchmarks.sessions import session
+from benchmarks.work import Work
+from helpers.stage import Stage
+from helpers.storage import tables
+from helpers.storage.location import Location, locate
+from helpers.storage.parts import part_rows
+from helpers.storage.run import Run
+from helpers.storage.source import Photo, Source, open_source
+
+SCHEMA = pa.schema(
+    [*(tables.PIXELS.field(name) for name in tables.KEY), ("image_id", pa.string())]
+).append(pa.field("content", pa.binary()))
+
+_MODIFIED = pa.timestamp("ms", tz="UTC")  # binaryFile knows milliseconds
+
+
+def measure(work: Work) -> Group:
+    count = work.plan.photos
+    photos = work.photos.folder(count)
+    ours, theirs = work.new_folder("reading/project"), work.new_folder("reading/binary_file")
+
+    def run(function: Callable[[Path, Path], float], to: Path) -> float:
+        return work.processes.call(function, photos, work.new_folder(str(to)))
+
+    rounds = work.budget.rounds(
+        {"project": lambda: run(project, ours), "spark": lambda: run(binary_file, theirs)}
+    )
+    if _rows(ours) != _rows(theirs):
+        raise DifferentError("reading: the project and binaryFile have not read the same")
+    read = Line("the project's storage", rounds["project"], count)
+    spark = Line("binaryFile at its defaults", rounds["spark"], count)
+    return Group(
+        f"List, read and hash {count:,} files to Parquet, the session just started",
+        read.what,
+        [read, spark],
+        [Goal.at_least(3, f"reading {count:,} files beside binaryFile", read.speed_beside(spark))],
+    )
+
+
+def project(source: Path, to: Path) -> float:
+    """Seconds of the project's own functions, the session being there."""
+    place = locate(str(to))
+    with session() as spark:
+        started = time.monotonic()
+        found = open_source(str(source))
+        photos = [Photo(entry.path, entry.length, entry.modified) for entry, _ in found.entries()]
+        size = part_rows(len(photos), max(photo.length for photo in photos))
+        units = [(number, photos[number : number + size]) for number in range(0, len(photos), size)]
+        with Stage(Run(place), "read", spark) as stage:
+            stage.tasks(lambda given: _read(given, found, place / "files"), units, "read files")
+        return time.monotonic() - started
+
+
+def binary_file(source: Path, to: Path) -> float:
+    """Seconds of Spark's reader and writer, the session being there."""
+    with session() as spark:
+        started = time.monotonic()
+        files = spark.read.format("binaryFile").option("recursiveFileLookup", "true")
+        files.load(f"file://{source}").select(
+            F.col("path"),
+            F.col("length"),
+            F.col("modificationTime").alias("modified"),
+            F.sha2("content", 256).alias("image_id"),
+            F.col("content"),
+        ).write.parquet(f"file://{to}/files")
+        return time.monotonic() - started
+
+
+def _read(units: Sequence[tuple[int, list[Photo]]], source: Source, to: Location) -> Iterator[int]:
+    for number, photos in units:
+        rows = []
+        for photo, content in source.read_all(photos):
+            if isinstance(content, OSError):
+                raise content
+            image_id = hashlib.sha256(content).hexdigest()
+            rows.append((photo.path, photo.length, photo.modified, image_id, content))
+        columns = [
+            pa.array(values, field.type)
+            for values, field in zip(zip(*rows, strict=True), SCHEMA, strict=True)
+        ]
+        table = pa.table(columns, schema=SCHEMA)
+        tables.write_parquet(to / f"part-{number:06d}.parquet", table)
+        yield len(photos)
+
+
+def _rows(written: Path) -> set[tuple[str, int, object, str]]:
+    """File name, length, time in milliseconds and hash of each row."""
+    table = ds.dataset(written / "files").to_table(
+        columns=["path", "length", "modified", "image_id"]
+    )
+    modified = table["modified"].cast(_MODIFIED, safe=False).to_pylist()
+    names = [path.rpartition("/")[2] for path in table["path"].to_pylist()]
+    lengths, hashes = table["length"].to_pylist(), table["image_id"].to_pylist()
+    return set(zip(names, lengths, modified, hashes, strict=True))

@@ -1,0 +1,280 @@
+"""The manifest of a run: what each stage finished last, from what, and what is out of date."""
+
+import json
+import multiprocessing
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from helpers.parameters import NOTEBOOKS
+from helpers.storage.location import Folder
+from helpers.storage.run import (
+    RESULT,
+    AccountingError,
+    Record,
+    Run,
+    StaleError,
+    require_sum,
+    versions,
+)
+
+INGEST, PREPROCESS, FEATURIZE, PCA, CLASSIFY = NOTEBOOKS
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run(Folder(str(tmp_path / "run")))
+
+
+def finish(
+    run: Run, stage: str, lineage: str, seconds: float | None = 1.0, **more: Any
+) -> dict[str, Any]:
+    """Finish a stage; ``"a1 p1"`` stands for the first images and the first pixels."""
+    tables = dict(zip("apfcy", RESULT.values(), strict=True))
+    fingerprints = {tables[short[0]]: short for short in lineage.split()}
+    run.finish(Record(stage, f"run of {stage}", fingerprints, {}, seconds=seconds, **more))
+    return run.manifest()
+
+
+def finish_all(run: Run) -> None:
+    for stage, lineage in zip(
+        NOTEBOOKS, ("a1", "a1 p1", "a1 p1 f1", "a1 p1 f1 c1", "a1 p1 f1 c1 y1"), strict=True
+    ):
+        finish(run, stage, lineage)
+
+
+# What the manifest says
+
+
+def test_a_run_that_has_not_begun_has_an_empty_manifest(run: Run) -> None:
+    assert run.history() == []
+    assert not Path(run.location.uri).exists()
+
+
+def test_a_finished_stage_is_told_with_its_lineage_counts_and_speed(run: Run) -> None:
+    record = Record(
+        PREPROCESS,
+        "run1",
+        {"images": "a1", "pixels": "p1"},
+        {"IMAGE_SIZE": 64},
+        counts={"pixels": 3, "rejects": {"empty": 1}},
+        seconds=0.5,
+        images=4,
+    )
+    run.finish(record)
+    manifest = run.manifest()
+    assert manifest["parameters"] == {"IMAGE_SIZE": 64}
+    assert manifest["fingerprints"] == {"images": "a1", "pixels": "p1"}
+    assert manifest["counts"] == {"pixels": 3, "rejects": {"empty": 1}}
+    assert manifest["stages"] == {
+        PREPROCESS: {"seconds": 0.5, "images": 4, "images_per_second": 8.0}
+    }
+    assert manifest["versions"] == versions()
+    (kept,) = run.history()
+    assert kept.finished == manifest["finished"]
+    assert (kept.stage, kept.run, kept.lineage) == (PREPROCESS, "run1", record.lineage)
+
+
+def test_figures_stand_under_the_name_of_the_result(run: Run) -> None:
+    finish(run, PCA, "a1 p1 f1 c1", figures={"components": 4})
+    manifest = finish(run, CLASSIFY, "a1 p1 f1 c1 y1", figures={"accuracy": 0.9})
+    assert (manifest["pca"], manifest["classify"]) == ({"components": 4}, {"accuracy": 0.9})
+
+
+def test_all_stages_of_one_lineage_are_told(run: Run) -> None:
+    finish_all(run)
+    manifest = run.manifest()
+    assert list(manifest["stages"]) == list(NOTEBOOKS)
+    assert manifest["fingerprints"] == dict(
+        zip(RESULT.values(), ("a1", "p1", "f1", "c1", "y1"), strict=True)
+    )
+    assert len(manifest["history"]) == 5
+
+
+def test_results_of_an_earlier_catalogue_are_history(run: Run) -> None:
+    finish_all(run)
+    manifest = finish(run, INGEST, "a2", counts={"images": 7})
+    assert manifest["fingerprints"] == {"images": "a2"}
+    assert manifest["counts"] == {"images": 7}
+    assert list(manifest["stages"]) == [INGEST]
+    assert len(manifest["history"]) == 6
+
+
+def test_a_stage_that_had_nothing_to_do_leaves_its_speed_and_what_follows(run: Run) -> None:
+    finish_all(run)
+    before = run.manifest()
+    after = finish(run, PREPROCESS, "a1 p1", seconds=None)
+    assert after["stages"] == before["stages"]
+    assert after["fingerprints"] == before["fingerprints"]
+
+
+def test_a_stage_that_never_worked_has_no_speed(run: Run) -> None:
+    assert finish(run, INGEST, "a1", seconds=None)["stages"] == {}
+
+
+def test_the_speed_told_is_that_of_the_result_told(run: Run) -> None:
+    finish(run, FEATURIZE, "a1 p1 f1", seconds=1.0)
+    finish(run, FEATURIZE, "a1 p1 f2", seconds=2.0)
+    manifest = finish(run, FEATURIZE, "a1 p1 f1", seconds=None)
+    assert manifest["stages"][FEATURIZE]["seconds"] == 1.0
+
+
+def test_what_is_told_is_of_one_lineage_also_downstream(run: Run) -> None:
+    """An analysis of earlier features is no part of a summary that tells the later ones."""
+    finish_all(run)
+    finish(run, FEATURIZE, "a1 p1 f2", counts={"features": 2})
+    manifest = finish(run, PREPROCESS, "a1 p1", seconds=None)
+    assert manifest["fingerprints"] == {"images": "a1", "pixels": "p1", "features": "f2"}
+    assert manifest["counts"] == {"features": 2}
+    assert list(manifest["stages"]) == [INGEST, PREPROCESS, FEATURIZE]
+
+
+def test_an_earlier_catalogue_come_back_brings_its_results_back(run: Run) -> None:
+    finish_all(run)
+    finish(run, INGEST, "a2")
+    manifest = finish(run, INGEST, "a1", seconds=None)
+    assert manifest["fingerprints"]["classify"] == "y1"
+
+
+def test_the_versions_of_what_makes_the_numbers_are_told() -> None:
+    assert {"numpy", "pillow", "pyarrow", "pyspark"} <= versions().keys()
+    assert all(versions().values())
+
+
+def _finish_many(path: str, times: int) -> None:
+    for _ in range(times):
+        Run(Folder(path)).finish(Record(INGEST, "run", {"images": "a"}, {}))
+
+
+def test_no_record_of_runs_at_the_same_time_is_lost(run: Run) -> None:
+    fork = multiprocessing.get_context("fork")
+    writers = [fork.Process(target=_finish_many, args=(run.location.uri, 10)) for _ in range(3)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert len(run.history()) == 30
+
+
+# What is out of date
+
+CURRENT_LINEAGES = ("a1", "a1 p1", "a1 p1 f1", "a1 p1 f1 c1", "a1 p1 f1 c1 y1")
+
+
+def test_current_is_what_the_stage_finished_last(run: Run) -> None:
+    finish_all(run)
+    for stage, lineage in zip(NOTEBOOKS, CURRENT_LINEAGES, strict=True):
+        assert list(run.upstream(stage).lineage.values()) == lineage.split()
+
+
+@pytest.mark.parametrize("finished", range(5))
+def test_a_stage_that_has_not_finished_is_named(finished: int, run: Run) -> None:
+    for stage, lineage in list(zip(NOTEBOOKS, CURRENT_LINEAGES, strict=True))[:finished]:
+        finish(run, stage, lineage)
+    missing = NOTEBOOKS[finished]
+    for asked in NOTEBOOKS[finished:]:
+        with pytest.raises(StaleError, match=f"^{missing} has not finished in .*: run it first"):
+            run.upstream(asked)
+
+
+@pytest.mark.parametrize(("again", "stale"), list(pairwise(NOTEBOOKS)))
+def test_after_a_new_result_the_next_notebook_is_the_one_to_rerun(
+    again: str, stale: str, run: Run
+) -> None:
+    finish_all(run)
+    new = CURRENT_LINEAGES[NOTEBOOKS.index(again)][:-1] + "2"
+    finish(run, again, new)
+    assert list(run.upstream(again).lineage.values()) == new.split()
+    for asked in NOTEBOOKS[NOTEBOOKS.index(stale) :]:
+        with pytest.raises(
+            StaleError, match=f"^{stale} was last run before {again} .*: rerun {stale}"
+        ):
+            run.upstream(asked)
+
+
+def test_rerunning_notebook_by_notebook_brings_all_up_to_date(run: Run) -> None:
+    finish_all(run)
+    renewed = [lineage.replace("a1", "a2") for lineage in CURRENT_LINEAGES]
+    finish(run, INGEST, renewed[0])
+    for stage, lineage in list(zip(NOTEBOOKS, renewed, strict=True))[1:]:
+        with pytest.raises(StaleError, match=f"rerun {stage}$"):
+            run.upstream(CLASSIFY)
+        finish(run, stage, lineage)
+    assert run.upstream(CLASSIFY).lineage["images"] == "a2"
+
+
+def test_a_new_result_that_equals_the_old_one_makes_nothing_stale(run: Run) -> None:
+    finish_all(run)
+    finish(run, INGEST, "a1", seconds=None)
+    assert run.upstream(CLASSIFY).lineage["classify"] == "y1"
+
+
+def test_a_result_named_by_its_fingerprint_is_taken_however_old(run: Run) -> None:
+    finish_all(run)
+    finish(run, INGEST, "a2")
+    finish(run, FEATURIZE, "a2 p1 f2")
+    assert run.upstream(FEATURIZE, "f1").lineage == {
+        "images": "a1",
+        "pixels": "p1",
+        "features": "f1",
+    }
+
+
+def test_of_a_named_result_the_last_record_counts(run: Run) -> None:
+    finish(run, PREPROCESS, "a1 p1")
+    finish(run, PREPROCESS, "a2 p1")
+    assert run.upstream(PREPROCESS, "p1").lineage["images"] == "a2"
+
+
+def test_a_fingerprint_that_names_nothing_is_refused(run: Run) -> None:
+    finish_all(run)
+    with pytest.raises(ValueError, match=r"FEATURES must name a result finished in .*, got 'f9'"):
+        run.upstream(FEATURIZE, "f9")
+
+
+# A manifest that cannot be read
+
+
+def test_another_format_is_refused_and_left_alone(run: Run) -> None:
+    content = b'{"format": 99, "history": []}'
+    (run.location / "manifest.json").write(content)
+    for fails in (run.manifest, run.history, lambda: finish(run, INGEST, "a1")):
+        with pytest.raises(ValueError, match=r"manifest\.json has format 99.*reads format 1"):
+            fails()
+    assert (run.location / "manifest.json").read() == content
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"null", b"\xff", b'{"format": 1}', b'{"format": 1, "history": 3}'],
+)
+def test_a_damaged_manifest_is_named_and_left_alone(content: bytes, run: Run) -> None:
+    place = run.location / "manifest.json"
+    place.write(content)
+    for fails in (run.manifest, run.history, lambda: finish(run, INGEST, "a1")):
+        with pytest.raises(OSError, match=f"damaged: {place.uri}"):
+            fails()
+    assert place.read() == content
+
+
+def test_the_manifest_is_plain_json_of_any_text(run: Run) -> None:
+    run.finish(Record(INGEST, "run", {"images": "a"}, {"SOURCE_URI": "/é 🍎"}))
+    text = (run.location / "manifest.json").read().decode()
+    assert "é 🍎" in text
+    assert json.loads(text)["parameters"] == {"SOURCE_URI": "/é 🍎"}
+
+
+# Sums
+
+
+def test_a_sum_that_holds_passes() -> None:
+    require_sum("images", 5, pixels=3, rejects=2)
+    require_sum("images", 0)
+
+
+def test_a_sum_that_does_not_hold_is_told_with_both_numbers() -> None:
+    words = "images: 12,000 is not 11,000 pixels \\+ 999 rejects = 11,999"
+    with pytest.raises(AccountingError, match=words):
+        require_sum("images", 12_000, pixels=11_000, rejects=999)
