@@ -69,3 +69,11 @@ $(LAPTOP): requirements-laptop.lock pyproject.toml
 $(DEV): requirements-dev.lock $(LAPTOP)
 	$(PIP) install --quiet --require-hashes --requirement requirements-dev.lock
 	touch $@
+
+.PHONY: services
+services: $(DEV)  ## fetch the S3 server and Hadoop's connector that the tests on S3 need
+	PYTHONPATH=tests $(BIN)/python -m harness.services
+
+.PHONY: faults
+faults: $(DEV)  ## kill, starve and refuse runs, and show what came of each (slow)
+	$(BIN)/python -m pytest tests/faults tests/s3

@@ -28,7 +28,7 @@ from helpers.storage.location import Location, locate
 FEATURES_VERSION = 1
 
 SAMPLE_WEIGHTS = "mobilenet_v2_0.35_96.weights.h5"
-SAMPLE_SHA256 = ""
+SAMPLE_SHA256 = "f982f85ba9e8a9d711c359096577ec1bb87b1df8c3730a87e53fd990a5c82a5f"
 SAMPLE_INPUT = 96
 INPUT = 224
 #: photos in the network's fixed batch; the tail is padded (measured: 1 is best in float32)

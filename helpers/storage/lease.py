@@ -85,7 +85,7 @@ def _acquire(location: Location, run: str, watch_seconds: float) -> None:
             seen = None
             return _stamp(run)
         if holder["run"] == run:
-            seen = None  # it was written, the answer was lost on the way, and S3 asked again
+            seen = None  # done before: the answer was lost, and boto3 asked again
             return None
         if seen is None:
             seen, since = holder, time.monotonic()

@@ -89,7 +89,7 @@ class Run:
             history = [] if content is None else self._parsed(content)["history"]
             records = [Record(**past) for past in history]
             if any(past.run == record.run for past in records):
-                return None  # it was written, the answer was lost on the way, and S3 asked again
+                return None  # done before: the answer was lost, and boto3 asked again
             records.append(Record(**{**asdict(record), "finished": finished}))
             text = json.dumps(_summary(records), indent=2, ensure_ascii=False)
             return text.encode() + b"\n"

@@ -35,7 +35,7 @@ from helpers.weights.train import ALPHA, INPUT_SIZE, TEACHER_SIZE, build_mobilen
 REPEATS = 5
 FOLDS = 5
 SHOTS = 5
-GAP = 20  # frames: half a quarter turn of a full turn of about 330
+GAP = 20  # frames: some 22 degrees, as a full turn has about 330
 
 Rows = NDArray[np.intp]
 Splits = list[list[tuple[Rows, Rows]]]

@@ -107,7 +107,8 @@ class Runs:
 def faulty(counts: Path, fault: Fault | None = None) -> dict[str, str]:
     """The environment of a run whose passes are counted and in which a fault strikes."""
     counts.mkdir(parents=True, exist_ok=True)
-    environment = {"PYTHONPATH": str(HERE / "site"), "FAULT_COUNTS": str(counts)}
+    modules = [str(HERE / "site"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {"PYTHONPATH": os.pathsep.join(modules), "FAULT_COUNTS": str(counts)}
     return environment | ({"FAULT": fault.as_json()} if fault else {})
 
 

@@ -154,6 +154,14 @@ def test_who_waits_gets_the_lease_when_its_holder_ends(place: Folder) -> None:
         assert ended.is_set()
 
 
+def test_a_lease_whose_taking_is_sent_twice_is_held_at_once(place: Folder) -> None:
+    """The answer to a write may be lost, and the write repeated."""
+    place.write(holder(run="mine"))
+    begun = time.monotonic()
+    with hold(place):
+        assert time.monotonic() - begun < WATCH
+
+
 def test_a_second_stage_of_the_same_process_is_refused(place: Folder) -> None:
     with hold(place, "first"), pytest.raises(LeaseHeldError, match="run first"), hold(place):
         pytest.fail("two hold one lease")

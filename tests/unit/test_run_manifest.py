@@ -19,6 +19,7 @@ from helpers.storage.run import (
     require_sum,
     versions,
 )
+from helpers.storage.snapshots import new_run
 
 INGEST, PREPROCESS, FEATURIZE, PCA, CLASSIFY = NOTEBOOKS
 
@@ -34,7 +35,7 @@ def finish(
     """Finish a stage; ``"a1 p1"`` stands for the first images and the first pixels."""
     tables = dict(zip("apfcy", RESULT.values(), strict=True))
     fingerprints = {tables[short[0]]: short for short in lineage.split()}
-    run.finish(Record(stage, f"run of {stage}", fingerprints, {}, seconds=seconds, **more))
+    run.finish(Record(stage, new_run(), fingerprints, {}, seconds=seconds, **more))
     return run.manifest()
 
 
@@ -145,7 +146,7 @@ def test_the_versions_of_what_makes_the_numbers_are_told() -> None:
 
 def _finish_many(path: str, times: int) -> None:
     for _ in range(times):
-        Run(Folder(path)).finish(Record(INGEST, "run", {"images": "a"}, {}))
+        Run(Folder(path)).finish(Record(INGEST, new_run(), {"images": "a"}, {}))
 
 
 def test_no_record_of_runs_at_the_same_time_is_lost(run: Run) -> None:
@@ -156,6 +157,15 @@ def test_no_record_of_runs_at_the_same_time_is_lost(run: Run) -> None:
     for writer in writers:
         writer.join()
     assert len(run.history()) == 30
+
+
+def test_a_record_that_is_sent_twice_is_kept_once(run: Run) -> None:
+    """The answer to a write may be lost, and the write repeated."""
+    record = Record(INGEST, "run1", {"images": "a1"}, {})
+    run.finish(record)
+    before = run.manifest()
+    run.finish(record)
+    assert run.manifest() == before
 
 
 # What is out of date

@@ -1,0 +1,582 @@
+"""01: what of a source is taken, what is skipped by which rule, and that nothing is lost."""
+
+import hashlib
+import io
+import os
+import sys
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from helpers import ingest as module
+from helpers.ingest import SKIP_RULES, Catalogue, catalogue, ingest
+from helpers.parameters import KAGGLE, Parameters
+from helpers.storage.location import Folder, locate
+from helpers.storage.run import Run
+
+FolderOf = Callable[..., Path]
+TIME = 1_589_716_800  # seconds: 2020-05-17 12:00 UTC
+
+FRUIT = {
+    "Training/Apple Red/0_100.jpg": b"apple 0",
+    "Training/Apple Red/1_100.jpg": b"apple 1",
+    "Training/Limón/r_0_100.png": b"limon",
+    "Test/Apple Red/2_100.JPEG": b"apple 2",
+    "Test/Limón/50% off.webp": b"",
+    "top.gif": b"top",
+}
+
+
+@pytest.fixture
+def run_uri(tmp_path: Path) -> str:
+    return str(tmp_path / "run")
+
+
+@pytest.fixture
+def take(run_uri: str) -> Callable[..., Catalogue]:
+    """Ingest a source: ``take(path, LIMIT=3)``."""
+
+    def run(source: object, **parameters: Any) -> Catalogue:
+        return ingest(Parameters(SOURCE_URI=str(source), RUN_URI=run_uri, **parameters))
+
+    return run
+
+
+def paths(taken: Catalogue) -> list[str]:
+    return taken.images["path"].to_pylist()
+
+
+def labels(taken: Catalogue) -> dict[str, str]:
+    return dict(zip(paths(taken), taken.images["label"].to_pylist(), strict=True))
+
+
+# What is taken
+
+
+def test_the_catalogue_tells_path_label_side_length_and_time(
+    take: Callable[..., Catalogue], folder_of: FolderOf
+) -> None:
+    source = folder_of({"Training/Apple/0_100.jpg": b"123"})
+    os.utime(source / "Training/Apple/0_100.jpg", ns=(0, TIME * 10**9 + 123_456_789))
+    (row,) = take(source).images.to_pylist()
+    assert row.pop("modified").isoformat() == "2020-05-17T12:00:00.123456+00:00"
+    assert row == {
+        "path": "Training/Apple/0_100.jpg",
+        "label": "Apple",
+        "folder_side": "train",
+        "length": 3,
+    }
+
+
+def test_rows_are_sorted_by_path(take: Callable[..., Catalogue], folder_of: FolderOf) -> None:
+    taken = paths(take(folder_of(FRUIT)))
+    assert taken == sorted(FRUIT)
+
+
+def test_no_image_is_opened(
+    take: Callable[..., Catalogue], folder_of: FolderOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = str(folder_of(FRUIT))
+    read = Folder.read
+
+    def guarded(place: Folder, *given: Any, **named: Any) -> bytes:
+        assert not place.path.startswith(source)
+        return read(place, *given, **named)
+
+    monkeypatch.setattr(Folder, "read", guarded)
+    assert len(paths(take(source))) == len(FRUIT)
+
+
+@pytest.mark.parametrize(
+    ("level", "expected"),
+    [
+        (1, {"a/b/c/1.jpg": "c", "a/2.jpg": "a", "3.jpg": "source"}),
+        (2, {"a/b/c/1.jpg": "b", "a/2.jpg": "source"}),
+        (3, {"a/b/c/1.jpg": "a"}),
+        (4, {"a/b/c/1.jpg": "source"}),
+    ],
+)
+def test_the_label_is_the_folder_so_many_levels_up(
+    level: int, expected: dict[str, str], take: Callable[..., Catalogue], folder_of: FolderOf
+) -> None:
+    source = folder_of({"a/b/c/1.jpg": b"", "a/2.jpg": b"", "3.jpg": b""})
+    taken = take(source, LABEL_LEVEL=level)
+    assert labels(taken) == expected
+    assert taken.skipped == ({"no_label": 3 - len(expected)} if len(expected) < 3 else {})
+
+
+@pytest.mark.parametrize(
+    ("path", "side"),
+    [
+        ("Training/a/1.jpg", "train"),
+        ("train/a/1.jpg", "train"),
+        ("TEST/a/1.jpg", "test"),
+        ("a/Test/1.jpg", "test"),
+        ("Training/test/1.jpg", "test"),
+        ("Test/training/1.jpg", "train"),
+        ("testing/a/1.jpg", None),
+        ("a/test.jpg", None),
+        ("a/1.jpg", None),
+    ],
+)
+def test_the_side_is_the_nearest_folder_that_names_one(
+    path: str, side: str | None, take: Callable[..., Catalogue], folder_of: FolderOf
+) -> None:
+    assert take(folder_of({path: b""})).images["folder_side"].to_pylist() == [side]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a b.jpg", "é.jpg", "e\u0301.jpg", "100%.jpg", "%41.jpg", "q'\".jpg", "n\nl.jpg", "🍎.jpg"],
+)
+def test_odd_names_are_taken_as_they_are(
+    name: str, take: Callable[..., Catalogue], folder_of: FolderOf
+) -> None:
+    taken = take(folder_of({f"ä {name}/{name}": b"123"}))
+    assert labels(taken) == {f"ä {name}/{name}": f"ä {name}"}
+    (photo,) = taken.photos(taken.images)
+    assert taken.source.read(photo) == b"123"
+
+
+# What is skipped
+
+
+def test_every_file_is_taken_or_skipped_by_a_rule(
+    take: Callable[..., Catalogue], folder_of: FolderOf
+) -> None:
+    source = folder_of(
+        {
+            **FRUIT,
+            ".DS_Store": b"",
+            "Training/.hidden/1.jpg": b"",
+            "_work/1.jpg": b"",
+            "a/_1.jpg": b"",
+            "readme.txt": b"",
+            "a/archive.zip": b"",
+            "a/jpg": b"",
+            b"a/\xff.jpg".decode("utf-8", "surrogateescape"): b"",
+        }
+    )
+    (source / "linked").symlink_to("Training")
+    taken = take(source)
+    assert paths(taken) == sorted(FRUIT)
+    assert taken.skipped == {
+        "folder_marker": 1,
+        "hidden": 4,
+        "name_not_utf8": 1,
+        "other_ending": 3,
+    }
+    assert set(taken.skipped) <= set(SKIP_RULES)
+
+
+@pytest.mark.parametrize(
+    "ending", ["jpg", "JPG", "jpe", "jfif", "tif", "TIFF", "bmp", "heic", "avif"]
+)
+def test_endings_of_images_are_taken_in_any_case(
+    ending: str, take: Callable[..., Catalogue], folder_of: FolderOf
+) -> None:
+    assert paths(take(folder_of({f"a/1.{ending}": b""}))) == [f"a/1.{ending}"]
+
+
+def test_a_glob_takes_what_it_names_and_counts_the_rest(
+    take: Callable[..., Catalogue], folder_of: FolderOf
+) -> None:
+    taken = take(f"{folder_of(FRUIT)}/Training/*/*.jpg")
+    assert labels(taken) == {"Apple Red/0_100.jpg": "Apple Red", "Apple Red/1_100.jpg": "Apple Red"}
+    assert taken.skipped == {"outside_glob": 1}
+
+
+def test_a_glob_below_the_folder_of_a_class_keeps_its_label(
+    take: Callable[..., Catalogue], folder_of: FolderOf
+) -> None:
+    taken = take(f"{folder_of(FRUIT)}/Training/Apple Red/*")
+    assert set(labels(taken).values()) == {"Apple Red"}
+
+
+@pytest.fixture
+def many(folder_of: FolderOf) -> Path:
+    sizes = {"a": 10, "b": 3, "c": 1}
+    return folder_of(
+        {f"{label}/{each}.jpg": b"" for label, size in sizes.items() for each in range(size)}
+    )
+
+
+@pytest.mark.parametrize(
+    ("parameters", "taken", "skipped"),
+    [
+        ({"LIMIT": 2}, {"a": 2, "b": 2, "c": 1}, {"limit": 9}),
+        ({"LIMIT": 10}, {"a": 10, "b": 3, "c": 1}, {}),
+        ({"SAMPLE_FRACTION": 0.5}, {"a": 5, "b": 2, "c": 1}, {"sample_fraction": 6}),
+        ({"SAMPLE_FRACTION": 0.01}, {"a": 1, "b": 1, "c": 1}, {"sample_fraction": 11}),
+        (
+            {"SAMPLE_FRACTION": 0.5, "LIMIT": 3},
+            {"a": 3, "b": 2, "c": 1},
+            {"limit": 2, "sample_fraction": 6},
+        ),
+    ],
+)
+def test_limit_and_sample_fraction_are_per_class(
+    parameters: dict[str, Any],
+    taken: dict[str, int],
+    skipped: dict[str, int],
+    many: Path,
+    take: Callable[..., Catalogue],
+) -> None:
+    found = take(many, **parameters)
+    counts = found.images["label"].value_counts().to_pylist()
+    assert {each["values"]: each["counts"] for each in counts} == taken
+    assert found.skipped == skipped
+
+
+def test_more_contains_less(many: Path, take: Callable[..., Catalogue]) -> None:
+    for name, values in (("LIMIT", range(1, 11)), ("SAMPLE_FRACTION", (0.1, 0.3, 0.5, 0.9))):
+        before: set[str] = set()
+        for value in values:
+            now = set(paths(take(many, **{name: value})))
+            assert now >= before
+            before = now
+
+
+def test_a_sample_is_drawn_by_the_hash_of_the_path(
+    many: Path, take: Callable[..., Catalogue]
+) -> None:
+    by_hash = sorted(
+        (f"a/{each}.jpg" for each in range(10)),
+        key=lambda path: hashlib.sha256(path.encode()).hexdigest(),
+    )
+    taken = [path for path in paths(take(many, LIMIT=4)) if path.startswith("a/")]
+    assert taken == sorted(by_hash[:4])
+
+
+# Wherever the photos lie
+
+
+def pack_zip(path: Path, files: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in files.items():
+            file.writestr(zipfile.ZipInfo(name, (2020, 5, 17, 12, 0, 0)), content)
+    return path
+
+
+def pack_tar(path: Path, files: dict[str, bytes], mode: str = "w") -> Path:
+    with tarfile.open(path, mode) as file:  # type: ignore[call-overload]
+        for name, content in files.items():
+            item = tarfile.TarInfo(name)
+            item.size, item.mtime = len(content), TIME
+            file.addfile(item, io.BytesIO(content))
+    return path
+
+
+def rows(taken: Catalogue) -> list[tuple[Any, ...]]:
+    """Path inside the source, label, side and bytes of each photo."""
+    photos = taken.photos(taken.images)
+    return [
+        (
+            row["path"].rpartition("!/")[2],
+            row["label"],
+            row["folder_side"],
+            taken.source.read(photo),
+        )
+        for row, photo in zip(taken.images.to_pylist(), photos, strict=True)
+    ]
+
+
+def test_the_same_photos_give_the_same_rows_wherever_they_lie(
+    take: Callable[..., Catalogue], folder_of: FolderOf, tmp_path: Path
+) -> None:
+    files = {**FRUIT, "readme.txt": b"", ".hidden.jpg": b""}
+    sources = [
+        folder_of(files, "fruit"),
+        f"{folder_of(files, 'fruit')}/**",
+        pack_zip(tmp_path / "fruit.zip", files),
+        pack_tar(tmp_path / "fruit.tar", files),
+        pack_tar(tmp_path / "fruit.tar.gz", files, "w:gz"),
+    ]
+    taken = [take(source) for source in sources]
+    assert all(rows(each) == rows(taken[0]) for each in taken)
+    assert all(each.skipped == {"hidden": 1, "other_ending": 1} for each in taken)
+
+
+def test_photos_of_an_archive_have_its_name_on_their_path(
+    take: Callable[..., Catalogue], tmp_path: Path
+) -> None:
+    taken = take(pack_zip(tmp_path / "fruit.zip", {"a/1.jpg": b"123"}))
+    assert labels(taken) == {"fruit.zip!/a/1.jpg": "a"}
+    (row,) = taken.images.to_pylist()
+    assert (row["length"], row["modified"].timestamp()) == (3, TIME)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_of_two_members_of_one_name_the_later_counts(
+    take: Callable[..., Catalogue], tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(tmp_path / "fruit.zip", "w") as file:
+        for content in (b"first", b"the second"):
+            file.writestr("a/1.jpg", content)
+    taken = take(tmp_path / "fruit.zip")
+    assert [row[3] for row in rows(taken)] == [b"the second"]
+    assert taken.skipped == {"superseded": 1}
+
+
+def test_a_compressed_archive_is_unpacked_once(
+    take: Callable[..., Catalogue], tmp_path: Path, run_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = pack_tar(tmp_path / "fruit.tar.gz", FRUIT, "w:gz")
+    first = take(source)
+    assert first.source.base.uri.startswith(run_uri)
+    monkeypatch.delattr(module.archive, "unpack")
+    assert take(source).fingerprint == first.fingerprint
+
+
+def test_an_unpacking_that_was_stopped_is_done_again(
+    take: Callable[..., Catalogue], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = pack_tar(tmp_path / "fruit.tar.gz", FRUIT, "w:gz")
+    with monkeypatch.context() as patch:
+        patch.setattr(module.snapshots, "write_json", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            take(source)
+    assert len(paths(take(source))) == len(FRUIT)
+
+
+def test_another_archive_of_the_same_name_is_another_source(
+    take: Callable[..., Catalogue], tmp_path: Path
+) -> None:
+    for name, content in (("old", b"old"), ("new", b"new")):
+        (tmp_path / name).mkdir()
+        source = pack_tar(tmp_path / name / "fruit.tar.gz", {"a/1.jpg": content}, "w:gz")
+        assert [row[3] for row in rows(take(source))] == [content]
+
+
+def test_kaggles_download_is_copied_below_the_run_once(
+    take: Callable[..., Catalogue],
+    folder_of: FolderOf,
+    run_uri: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+
+    def download(handle: str) -> str:
+        asked.append(handle)
+        return str(folder_of(FRUIT, "kaggle's cache"))
+
+    monkeypatch.setitem(sys.modules, "kagglehub", SimpleNamespace(dataset_download=download))
+    taken = take(KAGGLE)
+    assert paths(taken) == sorted(FRUIT)
+    assert taken.skipped == {}
+    assert taken.source.base.uri.startswith(run_uri)
+    assert take(KAGGLE).fingerprint == taken.fingerprint
+    assert asked == ["moltean/fruits"]
+
+
+def test_kaggle_without_kagglehub_says_what_to_install(
+    take: Callable[..., Catalogue], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "kagglehub", None)
+    with pytest.raises(ValueError, match=r"pip install 'fruit-features\[kaggle\]'"):
+        take(KAGGLE)
+
+
+def test_another_data_set_of_kaggle_is_refused(take: Callable[..., Catalogue]) -> None:
+    with pytest.raises(ValueError, match="got 'kaggle://someone/else'"):
+        take("kaggle://someone/else")
+
+
+# Sources that are refused
+
+
+def test_a_source_without_photos_is_refused_with_what_it_holds(
+    take: Callable[..., Catalogue], folder_of: FolderOf
+) -> None:
+    with pytest.raises(ValueError, match=r"must hold photos, got .*: 1 hidden, 2 other_ending$"):
+        take(folder_of({"a/1.txt": b"", "b": b"", ".x.jpg": b""}))
+
+
+@pytest.mark.parametrize("name", ["empty", "none/*.jpg"])
+def test_an_empty_source_is_refused(
+    name: str, take: Callable[..., Catalogue], tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"must hold photos, got .*: no file$"):
+        take(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["none", "none.zip", "none.tar.gz"])
+def test_a_source_that_is_not_there_is_named(
+    name: str, take: Callable[..., Catalogue], tmp_path: Path
+) -> None:
+    with pytest.raises(FileNotFoundError, match=name):
+        take(tmp_path / name)
+
+
+def test_an_archive_that_is_damaged_is_named(
+    take: Callable[..., Catalogue], tmp_path: Path
+) -> None:
+    for name in ("fruit.zip", "fruit.tar", "fruit.tar.gz"):
+        (tmp_path / name).write_bytes(b"no archive")
+        with pytest.raises(ValueError, match=f"not a readable archive: .*{name}"):
+            take(tmp_path / name)
+
+
+def test_a_run_below_its_source_is_refused_and_nothing_written(folder_of: FolderOf) -> None:
+    source = folder_of(FRUIT)
+    for run in (source, source / "runs" / "1"):
+        with pytest.raises(ValueError, match="must not lie inside each other"):
+            ingest(Parameters(SOURCE_URI=str(source), RUN_URI=str(run)))
+    assert sorted(entry.path for entry in Folder(str(source)).entries()) == sorted(FRUIT)
+
+
+def test_a_source_below_its_run_is_refused(folder_of: FolderOf) -> None:
+    source = folder_of(FRUIT)
+    for uri in (source, f"{source}/*/*/*"):
+        with pytest.raises(ValueError, match="must not lie inside each other"):
+            ingest(Parameters(SOURCE_URI=str(uri), RUN_URI=str(source.parent)))
+
+
+def test_a_link_does_not_hide_that_they_lie_inside_each_other(
+    folder_of: FolderOf, tmp_path: Path
+) -> None:
+    source = folder_of(FRUIT)
+    (tmp_path / "link").symlink_to(source)
+    for one, other in ((source, tmp_path / "link" / "run"), (tmp_path / "link", source / "run")):
+        with pytest.raises(ValueError, match="must not lie inside each other"):
+            ingest(Parameters(SOURCE_URI=str(one), RUN_URI=str(other)))
+
+
+def test_folders_beside_each_other_are_fine(folder_of: FolderOf, tmp_path: Path) -> None:
+    source = folder_of(FRUIT, "fruit")
+    ingest(Parameters(SOURCE_URI=str(source), RUN_URI=str(tmp_path / "fruit run")))
+
+
+def test_an_archive_may_lie_beside_its_run(tmp_path: Path) -> None:
+    source = pack_zip(tmp_path / "fruit.zip", FRUIT)
+    assert len(paths(ingest(Parameters(SOURCE_URI=str(source), RUN_URI=str(tmp_path))))) == 6
+
+
+# What is kept
+
+
+def snapshots(run_uri: str) -> list[str]:
+    return locate(run_uri + "/images").folders()
+
+
+def test_a_second_run_makes_no_second_snapshot(
+    take: Callable[..., Catalogue], folder_of: FolderOf, run_uri: str
+) -> None:
+    source = folder_of(FRUIT)
+    first, second = take(source), take(source)
+    assert first.fingerprint == second.fingerprint
+    assert len(snapshots(run_uri)) == 1
+    worked, idle = Run(locate(run_uri)).history()
+    assert worked.seconds is not None
+    assert idle.seconds is None
+
+
+@pytest.mark.parametrize("change", ["added", "removed", "longer", "touched"])
+def test_a_changed_source_makes_another_snapshot(
+    change: str, take: Callable[..., Catalogue], folder_of: FolderOf, run_uri: str
+) -> None:
+    source = folder_of(FRUIT)
+    before = take(source).fingerprint
+    match change:
+        case "added":
+            (source / "new.jpg").touch()
+        case "removed":
+            (source / "top.gif").unlink()
+        case "longer":
+            status = (source / "top.gif").stat()
+            (source / "top.gif").write_bytes(b"more")
+            os.utime(source / "top.gif", ns=(status.st_atime_ns, status.st_mtime_ns))
+        case "touched":
+            os.utime(source / "top.gif", ns=(0, TIME * 10**9))
+    assert take(source).fingerprint != before
+    assert len(snapshots(run_uri)) == 2
+
+
+def test_other_labels_of_the_same_files_are_another_catalogue(
+    take: Callable[..., Catalogue], folder_of: FolderOf
+) -> None:
+    source = folder_of({"a/b/1.jpg": b"", "a/b/2.jpg": b""})
+    assert take(source).fingerprint != take(source, LABEL_LEVEL=2).fingerprint
+
+
+def test_the_manifest_tells_what_was_found(
+    take: Callable[..., Catalogue], folder_of: FolderOf, run_uri: str
+) -> None:
+    taken = take(folder_of({**FRUIT, "readme.txt": b""}))
+    manifest = Run(locate(run_uri)).manifest()
+    assert manifest["counts"] == {"found": 7, "images": 6, "skipped": {"other_ending": 1}}
+    assert manifest["fingerprints"] == {"images": taken.fingerprint}
+    assert manifest["stages"]["01_ingest"]["images"] == 6
+
+
+def test_the_catalogue_is_plain_parquet(
+    take: Callable[..., Catalogue], folder_of: FolderOf, run_uri: str
+) -> None:
+    taken = take(folder_of(FRUIT))
+    (snapshot,) = snapshots(run_uri)
+    assert pq.read_table(f"{run_uri}/images/{snapshot}").equals(taken.images)
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar"])
+def test_the_catalogue_is_read_back_as_it_was_taken(
+    kind: str,
+    take: Callable[..., Catalogue],
+    folder_of: FolderOf,
+    tmp_path: Path,
+    run_uri: str,
+) -> None:
+    match kind:
+        case "folder":
+            source = folder_of(FRUIT)
+        case "zip":
+            source = pack_zip(tmp_path / "fruit.zip", FRUIT)
+        case _:
+            source = pack_tar(tmp_path / "fruit.tar", FRUIT)
+    taken = take(source)
+    run = Run(locate(run_uri))
+    again = catalogue(run, run.upstream("01_ingest"))
+    assert again.images.equals(taken.images)
+    assert again.skipped == taken.skipped
+    assert rows(again) == rows(taken)
+
+
+def test_a_catalogue_that_is_gone_is_named(
+    take: Callable[..., Catalogue], folder_of: FolderOf, run_uri: str
+) -> None:
+    taken = take(folder_of(FRUIT))
+    run = Run(locate(run_uri))
+    (snapshot,) = snapshots(run_uri)
+    Path(run_uri, "images", snapshot, "_manifest.json").unlink()
+    with pytest.raises(FileNotFoundError, match=f"no whole snapshot {taken.fingerprint}"):
+        catalogue(run, run.upstream("01_ingest"))
+
+
+def test_a_full_disk_leaves_no_catalogue(
+    take: Callable[..., Catalogue],
+    folder_of: FolderOf,
+    run_uri: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = folder_of(FRUIT)
+    write = Folder.write
+
+    def full(place: Folder, content: bytes) -> None:
+        if place.name == "_manifest.json":
+            raise OSError(28, "No space left on device")
+        write(place, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Folder, "write", full)
+        with pytest.raises(OSError, match="No space left"):
+            take(source)
+    run = Run(locate(run_uri))
+    assert run.history() == []
+    assert len(paths(take(source))) == len(FRUIT)
+    assert len(run.history()) == 1
