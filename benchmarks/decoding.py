@@ -1,7 +1,7 @@
 """Decoding on one thread: small photos, and one of 12 megapixels."""
 
 import io
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,59 +17,70 @@ from helpers.backbones import INPUT
 from helpers.sandbox import Sandbox
 
 TURNS = 5
-MOST_LEVELS = 1.0  # mean difference of 0 to 255
+MOST_LEVELS = 1.0  # mean difference of pixels from 0 to 255
+
+PROJECT, SANDBOX = "by 02", "by 02, in its sandbox"
+PILLOW, WHOLE = "by Pillow alone", "by Pillow: all of it decoded, then resized"
 
 
-@dataclass(frozen=True)
-class Decoded:
-    """Seconds of each way, by name; mean difference of the large photo, in levels."""
+def measure_small(work: Work) -> Group:
+    photos = work.photos.small()
+    seconds = work.processes.call(decode_small, photos)
+    lines = [Line(name, times, len(photos)) for name, times in seconds.items()]
+    return Group(f"Decode {len(photos)} small photos on one thread", PROJECT, lines)
 
-    seconds: dict[str, list[float]]
-    difference: float
 
-
-def measure(work: Work) -> Group:
-    small, large = work.photos.small(), work.photos.large()
-    decoded = work.processes.call(decode, small, large)
-    if decoded.difference >= MOST_LEVELS:
+def measure_large(work: Work) -> Group:
+    photo = work.photos.large()
+    seconds, difference = work.processes.call(decode_large, photo)
+    if difference >= MOST_LEVELS:
         raise DifferentError(
-            f"decoding: mean difference must be below {MOST_LEVELS} levels, "
-            f"got {decoded.difference:.2f}"
+            f"mean difference must be below {MOST_LEVELS} levels, got {difference:.2f}"
         )
-    counts = {"small": len(small), "large": 1}
-    lines = {
-        name: Line(name, seconds, counts[name.split()[0]])
-        for name, seconds in decoded.seconds.items()
-    }
+    lines = {name: Line(name, times, 1) for name, times in seconds.items()}
     return Group(
-        f"Decoding on one thread: {len(small)} small photos, one of 12 megapixels",
-        "small",
+        "Decode a photo of 12 megapixels to the network's input on one thread",
+        PROJECT,
         list(lines.values()),
         [
             Goal.at_least(
                 4,
                 "12 megapixels to the network's input beside full decoding and resizing",
-                lines["large"].speed_beside(lines["large, all of it decoded, then resized"]),
-                f"mean difference {decoded.difference:.2f} levels",
+                lines[PROJECT].speed_beside(lines[WHOLE]),
+                f"mean difference {difference:.2f} levels",
             )
         ],
     )
 
 
-def decode(small: list[bytes], large: bytes) -> Decoded:
-    """Time every way in turn, several times; the first turn only warms up."""
-    with Sandbox() as sandbox:
-        ways = {
-            "small": lambda: [_project(content) for content in small],
-            "small, by Pillow alone": lambda: [_pillow(content) for content in small],
-            "large": lambda: _project(large),
-            "large, in the sandbox as 02 does it": lambda: sandbox.decode(large, INPUT, LIMITS),
-            "large, all of it decoded, then resized": lambda: _pillow(large),
+def decode_small(photos: list[bytes]) -> dict[str, list[float]]:
+    """Seconds of each way, by name."""
+    return _turns(
+        {
+            PROJECT: lambda: [_project(photo) for photo in photos],
+            PILLOW: lambda: [_pillow(photo) for photo in photos],
         }
-        turns = [{name: timed(way) for name, way in ways.items()} for _ in range(TURNS + 1)]
-    difference = np.abs(_project(large).astype(float) - _pillow(large)).mean()
-    seconds = {name: [turn[name] for turn in turns[1:]] for name in ways}
-    return Decoded(seconds, float(difference))
+    )
+
+
+def decode_large(photo: bytes) -> tuple[dict[str, list[float]], float]:
+    """Seconds of each way, by name; mean difference of the pixels, in levels."""
+    with Sandbox() as sandbox:
+        seconds = _turns(
+            {
+                PROJECT: lambda: _project(photo),
+                SANDBOX: lambda: sandbox.decode(photo, INPUT, LIMITS),
+                WHOLE: lambda: _pillow(photo),
+            }
+        )
+    difference = np.abs(_project(photo).astype(float) - _pillow(photo)).mean()
+    return seconds, float(difference)
+
+
+def _turns(ways: Mapping[str, Callable[[], object]]) -> dict[str, list[float]]:
+    """Each way in turn, several times; the first turn only warms up."""
+    turns = [{name: timed(way) for name, way in ways.items()} for _ in range(TURNS + 1)]
+    return {name: [turn[name] for turn in turns[1:]] for name in ways}
 
 
 def _project(content: bytes) -> NDArray[np.uint8]:

@@ -27,7 +27,7 @@ def measure(work: Work) -> Group:
     run = work.new_run("few")
 
     def project() -> stages.Timed:
-        settings = work.settings(work.new_run("few"), photos)
+        settings = work.settings(run, photos)
         named = (INGEST, PREPROCESS, FEATURIZE)
         return work.processes.call(stages.run, settings, named, again=True)
 

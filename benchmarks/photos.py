@@ -3,6 +3,7 @@
 import hashlib
 import io
 from functools import cached_property
+from itertools import cycle, product
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ ENDINGS = (".jpg", ".jpeg")
 LIMITS = images.Limits(pixels=100_000_000, aspect=20.0)
 #: width and height of a photo of a phone's camera, 12 megapixels
 LARGE = (4000, 3000)
+OCTAVES = (1, 2, 4, 8, 15, 30)  # rows of photos in it
+NOISE = 4.0  # levels of 0 to 255, standard deviation
 
 _START, _COMMENT = b"\xff\xd8", b"\xff\xfe"  # markers of a JPEG file
 
@@ -69,18 +72,29 @@ class Photos:
         return [(self._source / path).read_bytes() for path in self._usable[:256]]
 
     def large(self) -> bytes:
-        """A JPEG of 12 megapixels: photos side by side."""
+        """A JPEG of 12 megapixels with detail of every size, as real photos have it.
+
+        Photos side by side, large and small ones blended: about as much contrast in each octave
+        (Field 1987, "Relations between the statistics of natural images"), and a sensor's noise.
+        """
+        random = np.random.default_rng(0)
+        width, height = LARGE
+        blended = random.normal(0, NOISE, (height, width, 3)).astype(np.float32)
+        for rows in OCTAVES:
+            blended += np.asarray(self._mosaic(height // rows), np.float32) / len(OCTAVES)
+        content = io.BytesIO()
+        Image.fromarray(blended.clip(0, 255).astype(np.uint8)).save(content, "JPEG", quality=90)
+        return content.getvalue()
+
+    def _mosaic(self, side: int) -> Image.Image:
+        """Photos of this side next to each other."""
         width, height = LARGE
         mosaic = Image.new("RGB", LARGE)
-        side = 100
-        places = [(x, y) for y in range(0, height, side) for x in range(0, width, side)]
-        for number, place in enumerate(places):
-            path = self._usable[number % len(self._usable)]
-            with Image.open(self._source / path) as image:
-                mosaic.paste(image.convert("RGB").resize((side, side)), place)
-        content = io.BytesIO()
-        mosaic.save(content, "JPEG", quality=90)
-        return content.getvalue()
+        paths = cycle(self._usable[:: len(self._usable) // 64 + 1])  # unlike neighbours
+        for x, y in product(range(0, width, side), range(0, height, side)):
+            with Image.open(self._source / next(paths)) as image:
+                mosaic.paste(image.convert("RGB").resize((side, side)), (x, y))
+        return mosaic
 
     @cached_property
     def _usable(self) -> list[Path]:

@@ -10,7 +10,7 @@ from helpers.parameters import NOTEBOOKS
 def measure(work: Work) -> Group:
     count = work.plan.photos
     photos = work.photos.folder(count)
-    built = work.build_seconds
+    _, built = work.network
 
     def project() -> stages.Timed:
         run = work.new_run("whole")

@@ -67,8 +67,8 @@ def _accuracy(work: Work, precision: str) -> Goal:
     photos = work.photos.folder(work.plan.photos)
     run = work.new_run(f"{precision}-whole")
     settings = work.settings(run, photos, PRECISION=precision)
-    accuracy = work.processes.call(stages.run, settings).accuracy
-    expected = _float32_accuracy(work.whole_run)
+    work.processes.call(stages.run, settings)
+    accuracy, expected = _of_05(run), _of_05(work.whole_run)
     error = compare.relative_error(
         compare.features_by_path(run), compare.features_by_path(work.whole_run)
     )
@@ -79,6 +79,6 @@ def _accuracy(work: Work, precision: str) -> Goal:
     return Goal.at_most(POINTS, what, 100 * abs(accuracy - expected), note)
 
 
-def _float32_accuracy(run: Path) -> float:
+def _of_05(run: Path) -> float:
     accuracy: float = Run(locate(str(run))).manifest()["classify"]["accuracy"]
     return accuracy

@@ -24,11 +24,10 @@ NETWORKS = "networks"
 
 @dataclass(frozen=True)
 class Timed:
-    """Start and end of each stage by ``time.monotonic``; the session's start; the accuracy."""
+    """Start and end of each stage by ``time.monotonic``; seconds of the session's start."""
 
     spans: Mapping[str, tuple[float, float]]
     session: float
-    accuracy: float | None
 
     def seconds(self, *stages: str) -> float:
         return sum(self.spans[stage][1] - self.spans[stage][0] for stage in stages)
@@ -62,7 +61,6 @@ def run(
     with session(cores) as spark:
         opened = time.monotonic() - started
         spans = {}
-        accuracy = None
         for stage in stages:
             begin = time.monotonic()
             result = _stage(stage, spark, parameters)
@@ -72,13 +70,11 @@ def run(
                 begin = time.monotonic()
                 featurize.featurize(spark, parameters)
                 spans[AGAIN] = (begin, time.monotonic())
-            if isinstance(result, classify.Classified):
-                accuracy = result.merit.accuracy
-                if embed:
-                    begin = time.monotonic()
-                    classify.embed(result, parameters.SEED)
-                    spans[EMBED] = (begin, time.monotonic())
-    return Timed(spans, opened, accuracy)
+            if embed and isinstance(result, classify.Classified):
+                begin = time.monotonic()
+                classify.embed(result, parameters.SEED)
+                spans[EMBED] = (begin, time.monotonic())
+    return Timed(spans, opened)
 
 
 def build_network(settings: Mapping[str, Any]) -> Path:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +15,7 @@ from benchmarks import bare, compare, stages
 from benchmarks.peers import Keras
 from benchmarks.photos import Photos
 from benchmarks.processes import Processes
-from benchmarks.timing import Budget, timed
+from benchmarks.timing import Budget
 from helpers import session
 from helpers.backbones import KERAS_FILES
 from helpers.storage.run import MANIFEST
@@ -77,7 +78,8 @@ class Work:
     def new_run(self, name: str) -> Path:
         """An empty run that holds the networks built so far, the float32 one among them."""
         folder = self.new_folder(f"runs/{name}")
-        shutil.copytree(self.network.parent, folder / stages.NETWORKS)
+        network, _ = self.network
+        shutil.copytree(network.parent, folder / stages.NETWORKS)
         return folder
 
     def build(self, **more: Any) -> Path:
@@ -86,14 +88,10 @@ class Work:
         return stages.build_network({"RUN_URI": str(run), "WEIGHTS": self.weights, **more})
 
     @cached_property
-    def network(self) -> Path:
-        """Folder of the exported float32 network."""
-        return self.build()
-
-    @cached_property
-    def build_seconds(self) -> float:
-        """Seconds that Keras takes to build the network, and to export it, the first time."""
-        return timed(lambda: self.network)
+    def network(self) -> tuple[Path, float]:
+        """Folder of the exported float32 network; seconds it took to build."""
+        started = time.perf_counter()
+        return self.build(), time.perf_counter() - started
 
     @cached_property
     def keras(self) -> Keras:
@@ -121,7 +119,8 @@ class Work:
             If its features are not those of the run.
         """
         if self._limit is None:
-            self._limit = self.bare_limit(run, self.network, BATCHES, _TENSORS)
+            network, _ = self.network
+            self._limit = self.bare_limit(run, network, BATCHES, _TENSORS)
         return self._limit
 
     def bare_limit(self, run: Path, network: Path, batches: Sequence[int], most: int) -> bare.Limit:

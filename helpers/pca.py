@@ -228,7 +228,6 @@ def analyse(spark: SparkSession, parameters: Parameters) -> Analysis:
                 **entering,
                 "features": upstream.lineage["features"],
                 "split": split_name,
-                "photos": upstream.lineage["images"],
                 "fitted": fingerprint({"ids": train["image_id"].to_pylist()}),
             }
         )

@@ -1,5 +1,6 @@
 """The five notebooks by one command: parameters checked, notebooks executed by papermill."""
 
+import re
 import sys
 import tempfile
 import time
@@ -22,6 +23,7 @@ from helpers.storage.location import Folder, Location, locate, root
 from helpers.storage.run import Run
 
 _BOOLEANS = {"true": True, "false": False}
+_JAVA_FRAMES = re.compile(r"^\s+(at |\.\.\. \d+ more).*\n?", re.MULTILINE)
 
 
 class NotebookError(RuntimeError):
@@ -130,8 +132,9 @@ def execute(notebook: Path, output: Path, given: Mapping[str, Any]) -> None:
             progress_bar=sys.stderr.isatty(),
         )
     except PapermillExecutionError as error:
+        message = _JAVA_FRAMES.sub("", str(error.evalue)).rstrip()
         raise NotebookError(
-            f"{notebook.stem} failed in cell [{error.exec_count}]\n{error.ename}: {error.evalue}"
+            f"{notebook.stem} failed in cell [{error.exec_count}]\n{error.ename}: {message}"
         ) from None
     except DeadKernelError:
         raise NotebookError(

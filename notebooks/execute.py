@@ -4,8 +4,10 @@
 
 They run in order with the parameters they declare; RUN_URI is begun anew. If all five succeed,
 outputs and execution counts are written back, and nothing else of the run: no times, no paths.
+The README's pictures are taken from them.
 """
 
+import base64
 import sys
 import tempfile
 from pathlib import Path
@@ -15,6 +17,9 @@ import nbformat
 from helpers import runner
 from helpers.parameters import NOTEBOOKS, Parameters
 from helpers.storage.location import locate
+
+#: the README's pictures: notebook, and number of the figure in it
+PICTURES = {"gallery.png": ("02_preprocess", 0), "components.png": ("04_pca", 1)}
 
 
 def main() -> int:
@@ -35,7 +40,18 @@ def main() -> int:
             written[folder / output.name] = notebook
     for path, notebook in written.items():
         nbformat.write(notebook, path)
+    pictures = folder.parent / "docs" / "figures"
+    pictures.mkdir(parents=True, exist_ok=True)
+    for picture, (name, number) in PICTURES.items():
+        (pictures / picture).write_bytes(figures(written[folder / f"{name}.ipynb"])[number])
     return 0
+
+
+def figures(notebook: nbformat.NotebookNode) -> list[bytes]:
+    """The figures of an executed notebook, as PNG."""
+    outputs = (output for cell in notebook.cells for output in cell.get("outputs", []))
+    encoded = (output.get("data", {}).get("image/png") for output in outputs)
+    return [base64.b64decode(figure) for figure in encoded if figure]
 
 
 def keep_outputs(notebook: nbformat.NotebookNode, executed: nbformat.NotebookNode) -> None:

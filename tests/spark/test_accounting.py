@@ -34,6 +34,7 @@ COLUMNS = {
     "classify": "path label side predicted probability",
 }
 STRING, INTEGER, BYTES = pa.string(), pa.int32(), pa.binary()
+STRING, INTEGER, BYTES = pa.string(), pa.int32(), pa.binary()
 TYPES = {
     "path": STRING, "label": STRING, "folder_side": STRING, "image_id": STRING, "reason": STRING,
     "detail": STRING, "group": STRING, "side": STRING, "predicted": STRING,

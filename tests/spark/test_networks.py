@@ -250,10 +250,9 @@ def test_a_second_run_loads_the_network_without_tensorflow(photos):
     assert len(list((photos.run / "networks").iterdir())) == 1
 
 
-def test_a_network_is_built_once(tmp_path, monkeypatch):
-    first = built(tmp_path, WEIGHTS="sample")
-    monkeypatch.setattr(backbones, "_build", pytest.fail)
-    assert built(tmp_path, WEIGHTS="sample") == first
+def test_a_kept_network_is_not_built_again(photos, monkeypatch):
+    monkeypatch.delattr(backbones, "_build")
+    assert photos.featurize().new == 6
 
 
 def test_the_same_weights_by_name_and_by_file_differ_in_their_input(sample, tmp_path):
@@ -295,25 +294,25 @@ def test_a_corrupt_weights_file_is_refused(photos, tmp_path):
     assert len(list((photos.run / "networks").iterdir())) == 1
 
 
-def requested(folder, weights, **values):
-    """A folder as the builder gets it."""
+def requested(folder, **values):
+    """A folder as the builder gets it, with the small backbone's weights in it."""
     request = {
         "backbone": "mobilenet_v2", "alpha": 0.0, "layer": "pooled", "engine": "tensorflow",
         "precision": "f32", "input": 96, "batch": 1, "weights": "",
     }  # fmt: skip
     (folder / "request.json").write_text(json.dumps(request | values))
-    shutil.copy(weights, folder / "weights.h5")
+    shutil.copy(SAMPLE_WEIGHTS, folder / "weights.h5")
     return folder
 
 
 def test_weights_of_another_width_are_refused(tmp_path):
-    folder = requested(tmp_path, SAMPLE_WEIGHTS, alpha=1.0)
+    folder = requested(tmp_path, alpha=1.0)
     with pytest.raises(builder.RefusedError, match=r"weights of mobilenet_v2 \(alpha 1.0\), and"):
         builder.build(folder)
 
 
 def test_weights_of_another_network_are_refused(tmp_path):
-    folder = requested(tmp_path, SAMPLE_WEIGHTS, backbone="vgg16")
+    folder = requested(tmp_path, backbone="vgg16")
     with pytest.raises(builder.RefusedError, match=r"weights of vgg16 \(layer pooled\), and"):
         builder.build(folder)
 
@@ -321,7 +320,7 @@ def test_weights_of_another_network_are_refused(tmp_path):
 def test_weights_that_are_not_finite_are_refused(tmp_path):
     import h5py
 
-    folder = requested(tmp_path, SAMPLE_WEIGHTS)
+    folder = requested(tmp_path)
     with h5py.File(folder / "weights.h5", "r+") as file:
         file["layers/conv2d/vars/0"][0, 0, 0, 0] = np.nan
     with pytest.raises(builder.RefusedError, match="WEIGHTS must be finite numbers, and Conv1/"):
@@ -333,7 +332,7 @@ def test_random_weights_follow_the_seed(tmp_path):
     for number, seed in enumerate([1, 1, 2]):
         folder = tmp_path / str(number)
         folder.mkdir()
-        requested(folder, SAMPLE_WEIGHTS, weights=f"random, seed {seed}", seed=seed, alpha=0.35)
+        requested(folder, weights=f"random, seed {seed}", seed=seed, alpha=0.35)
         (folder / "weights.h5").unlink()
         digests.append(builder.build(folder)["weights_sha256"])
     assert digests[0] == digests[1] != digests[2]
@@ -368,7 +367,7 @@ def test_a_feature_that_is_not_finite_names_the_photo(photos):
 
 
 def logarithm(kept):
-    """Put another graph into a kept network."""
+    """Put another graph, under another fingerprint, in the place of a kept network."""
     import openvino
     from openvino import opset13 as ops
 
@@ -381,6 +380,7 @@ def logarithm(kept):
     manifest["files"] = {name: sha256((kept / name).read_bytes()).hexdigest() for name in names}
     manifest["width"] = 3
     (kept / "_manifest.json").write_text(json.dumps(manifest))
+    kept.rename(kept.with_name("logarithm-run"))
 
 
 if __name__ == "__main__":

@@ -219,6 +219,21 @@ class TestExecute:
         assert str(caught.value) == "failing failed in cell [3]\nValueError: no fruit"
         assert texts(output) == ["1\n"]
 
+    def test_java_frames_do_not_bury_an_error(self, tmp_path: Path) -> None:
+        source, output = tmp_path / "failing.ipynb", tmp_path / "out.ipynb"
+        message = (
+            "o1.save\n: IOException: full\n\tat a.B.c(B.java:1)\nCaused by: D: x\n\t... 75 more\n"
+        )
+        nbformat.write(notebook("A = 1", f"raise ValueError({message!r})"), source)
+        with pytest.raises(runner.NotebookError) as caught:
+            runner.execute(source, output, {})
+        assert str(caught.value).splitlines()[1:] == [
+            "ValueError: o1.save",
+            ": IOException: full",
+            "Caused by: D: x",
+        ]
+        assert "B.java" in output.read_text()
+
     def test_a_dead_kernel_is_told_from_a_failing_cell(self, tmp_path: Path) -> None:
         source, output = tmp_path / "dying.ipynb", tmp_path / "out.ipynb"
         nbformat.write(notebook("A = 1", "print(A)", "import os; os._exit(1)"), source)

@@ -1,0 +1,107 @@
+"""The five notebooks on the sample photos, by the one command that the README names."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+
+from helpers.parameters import NOTEBOOKS
+from helpers.storage.location import root
+
+PROJECT = root()
+SECONDS = 600
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A run's folder, and what the command said."""
+    folder = tmp_path_factory.mktemp("run")
+    parameters = PROJECT / "notebooks" / "params" / "sample.yaml"
+    command = [sys.executable, "-m", "helpers", "run", "--params", parameters]
+    done = subprocess.run(
+        [*command, "-p", "RUN_URI", folder],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder, done.stdout
+
+
+@pytest.fixture
+def manifest(finished: tuple[Path, str]) -> dict:
+    return json.loads((finished[0] / "manifest.json").read_text())
+
+
+def test_every_photo_is_accounted_for(manifest: dict) -> None:
+    counts = manifest["counts"]
+    assert counts["found"] == counts["images"] + sum(counts["skipped"].values())
+    assert counts["images"] == counts["pixels"] + sum(counts["rejects"].values())
+    assert counts["features"] == counts["pixels"] - counts["duplicates"]
+    assert set(counts["rejects"]) == {"empty", "not_an_image", "too_many_pixels", "truncated"}
+    assert counts["duplicates"] == 2
+
+
+def test_the_classifier_has_learned_something(manifest: dict) -> None:
+    merit = manifest["classify"]
+    chance = max(value["accuracy"] for value in merit["baselines"].values())
+    assert merit["split"] == "blocked"
+    assert merit["accuracy"] > 0.75 > 4 * chance
+
+
+def test_the_components_reach_the_share_of_variance_asked_for(manifest: dict) -> None:
+    assert 0.9 <= manifest["pca"]["explained_variance"] < 0.95
+
+
+def test_the_csv_has_a_row_for_each_photo_decoded(
+    finished: tuple[Path, str], manifest: dict
+) -> None:
+    [file] = finished[0].glob("pca/*/pca_features.csv")
+    table = pd.read_csv(file)
+    assert len(table) == manifest["counts"]["pixels"]
+    assert list(table.columns[:3]) == ["path", "label", "side"]
+    assert len(table.columns) == 3 + manifest["pca"]["components"]
+
+
+def test_it_ends_with_a_summary(finished: tuple[Path, str]) -> None:
+    folder, said = finished
+    for word in ("Photos", "Rejected", "Features", "PCA", "Accuracy", "Baselines", *NOTEBOOKS):
+        assert re.search(rf"^{word}\b", said, re.MULTILINE), word
+    assert said.rstrip().endswith(str(folder / "report.html"))
+
+
+def test_the_report_needs_no_other_host(finished: tuple[Path, str]) -> None:
+    page = (finished[0] / "report.html").read_text()
+    assert page.count("data:image/png") >= 10
+    assert not re.search(r"""(src|href)=["']?(https?:)?//""", page)
+    assert "<script" not in page
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_the_committed_notebook_says_what_a_run_says(name: str, finished: tuple[Path, str]) -> None:
+    """The same words and figures in the same cells; numbers may differ by rounding and time."""
+    committed = nbformat.read(PROJECT / "notebooks" / f"{name}.ipynb", 4)
+    executed = nbformat.read(finished[0] / "notebooks" / f"{name}.ipynb", 4)
+    assert said(committed) == [
+        words
+        for words, cell in zip(said(executed, whole=True), executed.cells, strict=True)
+        if cell.cell_type == "code" and "injected-parameters" not in cell.metadata.get("tags", [])
+    ]
+
+
+def said(notebook: nbformat.NotebookNode, whole: bool = False) -> list[list[str]]:
+    """Of each code cell (of each cell, if ``whole``), its outputs with numbers left out."""
+    return [
+        [
+            re.sub(r"[-+]?[\d.,]+|[0-9a-f]{16}|\s+", " ", output.get("text", "figure")).strip()
+            for output in cell.get("outputs", [])
+        ]
+        for cell in notebook.cells
+        if whole or cell.cell_type == "code"
+    ]

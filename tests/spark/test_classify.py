@@ -1,0 +1,208 @@
+"""The classifier's figures follow from its predictions, and its arrays give the same ones."""
+
+import io
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import metrics
+
+from helpers import classify, pca
+
+
+@pytest.fixture(scope="module")
+def forest(sample):
+    """The sample classified once more, by a random forest."""
+    return sample.classify(CLASSIFIER="random_forest")
+
+
+@pytest.fixture
+def fruits(pipeline):
+    """Two classes, taken through 03."""
+    pipeline.add("Limes", 10)
+    pipeline.add("Kiwi", 10)
+    pipeline.ingest()
+    pipeline.preprocess()
+    pipeline.featurize()
+    return pipeline
+
+
+def arrays(result):
+    with np.load(io.BytesIO((result.snapshot / "model.npz").read())) as loaded:
+        return dict(loaded)
+
+
+def labels_of(result):
+    return np.array(json.loads((result.snapshot / "model.json").read())["labels"])
+
+
+def scored(result):
+    """Predictions beside the scores they were made from, one row a path."""
+    rows = result.predictions.to_pandas().merge(result.photos.to_pandas()[["path", "image_id"]])
+    scores = pca.read_scores(result.analysed).to_pandas().set_index("image_id")["scores"]
+    return rows, np.stack(scores[rows["image_id"]].to_numpy()).astype(np.float64)
+
+
+def counted(result):
+    """Predictions that count: of the test side, a distinct photo once, by its first path."""
+    rows = result.photos.select(["path"]).to_pandas().merge(result.predictions.to_pandas())
+    return rows[rows["side"] == "test"]
+
+
+@pytest.mark.parametrize("name", ["logistic_regression", "random_forest"])
+def test_the_sample_is_recognised_far_above_chance(sample, name):
+    result = sample.classify(CLASSIFIER=name)
+    chance = max(merit.accuracy for merit in result.baselines.values())
+    assert result.merit.accuracy > 0.85
+    assert result.merit.macro_f1 > 0.85
+    assert chance < 0.3
+
+
+@pytest.mark.parametrize("name", ["logistic_regression", "random_forest"])
+def test_every_decoded_path_has_a_prediction(sample, name):
+    predictions = sample.classify(CLASSIFIER=name).predictions.to_pandas()
+    pixels = pd.read_parquet(sample.table("pixels"), columns=["path"])
+    assert sorted(predictions["path"]) == sorted(pixels["path"])
+    assert predictions["probability"].between(1 / 16, 1).all()
+    assert set(predictions["side"]) == {"train", "test", "gap"}
+
+
+@pytest.mark.parametrize("name", ["logistic_regression", "random_forest"])
+def test_the_figures_follow_from_the_predictions(sample, name):
+    result = sample.classify(CLASSIFIER=name)
+    stated = json.loads((result.snapshot / "metrics.json").read())
+    rows = counted(result)
+    assert stated["tested_photos"] == len(rows)
+    assert stated["accuracy"] == pytest.approx(
+        (rows["label"] == rows["predicted"]).mean(), abs=1e-6
+    )
+    f1 = metrics.f1_score(rows["label"], rows["predicted"], average="macro")
+    assert stated["macro_f1"] == pytest.approx(f1, abs=1e-6)
+    train = result.photos.to_pandas().query("side == 'train'")
+    assert stated["fitted_photos"] == len(train)
+    commonest = (rows["label"] == train["label"].value_counts().sort_index().idxmax()).mean()
+    assert stated["baselines"]["majority_class"]["accuracy"] == pytest.approx(commonest, abs=1e-6)
+    crossed = pd.crosstab(rows["label"], rows["predicted"])
+    occurring = result.confusion.loc[crossed.index, crossed.columns]
+    np.testing.assert_array_equal(occurring, crossed)
+    assert result.confusion.to_numpy().sum() == len(rows)
+    np.testing.assert_array_equal(result.per_class["photos"], result.confusion.sum(axis=1))
+
+
+def test_photos_of_the_gap_have_predictions_and_count_in_no_figure(sample):
+    result = sample.classify()
+    sides = result.predictions.to_pandas()["side"].value_counts()
+    assert sides["gap"] > 0
+    distinct = result.photos.to_pandas()["side"].value_counts()
+    assert result.record.figures["tested_photos"] == distinct["test"]
+    assert result.record.figures["fitted_photos"] == distinct["train"]
+    assert result.confusion.to_numpy().sum() == distinct["test"]
+
+
+def test_the_arrays_of_the_logistic_regression_give_its_predictions(sample):
+    result = sample.classify()
+    model = arrays(result)
+    rows, scores = scored(result)
+    logits = scores @ model["coefficients"].T + model["intercepts"]
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
+    np.testing.assert_array_equal(labels_of(result)[shares.argmax(axis=1)], rows["predicted"])
+    np.testing.assert_allclose(shares.max(axis=1), rows["probability"], rtol=1e-9)
+
+
+def test_the_arrays_of_the_random_forest_give_its_predictions(forest):
+    """Each tree votes with the shares of the classes at the leaf that a photo falls into."""
+    model = arrays(forest)
+    rows, scores = scored(forest)
+    votes = np.zeros((len(scores), len(labels_of(forest))))
+    trees = np.unique(model["tree"])
+    assert len(trees) == classify.TREES
+    for tree in trees:
+        nodes = {name: values[model["tree"] == tree] for name, values in model.items()}
+        np.testing.assert_array_equal(nodes["node"], np.arange(len(nodes["node"])))
+        at = np.zeros(len(scores), int)
+        while (inner := nodes["feature"][at] >= 0).any():
+            here = at[inner]
+            below = scores[inner, nodes["feature"][here]] <= nodes["threshold"][here]
+            at[inner] = np.where(below, nodes["left"][here], nodes["right"][here])
+        counts = nodes["class_counts"][at]
+        votes += counts / counts.sum(axis=1, keepdims=True)
+    shares = votes / len(trees)
+    np.testing.assert_array_equal(labels_of(forest)[shares.argmax(axis=1)], rows["predicted"])
+    np.testing.assert_allclose(shares.max(axis=1), rows["probability"], rtol=1e-9)
+
+
+def test_the_snapshot_holds_what_is_documented_and_nothing_else(sample, forest):
+    for result in (sample.classify(), forest):
+        names = {entry.path.split("/")[0] for entry in result.snapshot.entries()}
+        assert names == {
+            "_manifest.json", "confusion_matrix.csv", "figures", "metrics.json", "model.json",
+            "model.npz", "per_class.csv", "predictions",
+        }  # fmt: skip
+
+
+def test_a_label_that_no_training_photo_has_is_tested_and_never_predicted(fruits):
+    for frame in range(2):
+        fruits.draw(f"Test/Plum/{frame}.png", 60, 60, seed=frame)
+    for fruit in ("Limes", "Kiwi"):
+        folder = fruits.source / "Training" / fruit
+        (fruits.source / "Test" / fruit).mkdir(parents=True)
+        photo = min(folder.iterdir())
+        photo.rename(fruits.source / "Test" / fruit / photo.name)
+    fruits.ingest()
+    fruits.preprocess()
+    fruits.featurize()
+    fruits.analyse(COMPONENTS=2, SPLIT="folder")
+    result = fruits.classify()
+    assert labels_of(result).tolist() == ["Kiwi", "Limes"]
+    assert result.confusion.index.tolist() == ["Kiwi", "Limes", "Plum"]
+    assert result.confusion["Plum"].sum() == 0
+    assert result.per_class.loc["Plum", ["recall", "f1", "photos"]].tolist() == [0, 0, 2]
+    assert result.merit.accuracy <= 0.5
+    assert len(result.predictions) == 22
+
+
+def test_labels_that_look_like_numbers_stay_text(fruits):
+    training = fruits.source / "Training"
+    (training / "Limes").rename(training / "007")
+    (training / "Kiwi").rename(training / "NA")
+    fruits.ingest()
+    fruits.preprocess()
+    fruits.featurize()
+    fruits.analyse(COMPONENTS=2)
+    result = fruits.classify()
+    for table in (result.per_class, result.confusion, result.confusion.T):
+        assert table.index.tolist() == ["007", "NA"]
+    assert set(result.predictions["label"].to_pylist()) == {"007", "NA"}
+
+
+def test_one_component_is_enough(fruits):
+    analysis = fruits.analyse(COMPONENTS=1)
+    assert (analysis.snapshot / "figures" / "loadings.png").is_file()
+    result = fruits.classify()
+    assert len(result.predictions) == 20
+    assert classify.embed(result, seed=0).points.shape == (20, 2)
+
+
+def test_a_single_class_is_refused(pipeline):
+    pipeline.add("Limes", 10)
+    pipeline.ingest()
+    pipeline.preprocess()
+    pipeline.featurize()
+    pipeline.analyse(COMPONENTS=2)
+    with pytest.raises(ValueError, match="needs at least two labels to learn, got 'Limes' alone"):
+        pipeline.classify()
+    assert not (pipeline.run / "classify").exists()
+
+
+def test_an_empty_side_is_refused(fruits):
+    fruits.analyse(COMPONENTS=2, SPLIT="folder")
+    with pytest.raises(ValueError, match="the split must leave photos on both sides"):
+        fruits.classify()
+
+
+def test_the_embedding_finds_neighbours_of_one_label(sample):
+    embedding = classify.embed(sample.classify(), seed=0)
+    assert embedding.points.shape == (588, 2)
+    assert embedding.agreement > 0.8 > 0.2 > embedding.by_chance

@@ -1,0 +1,130 @@
+"""A stage's tasks fail with their own words, and one driver at a time works on it."""
+
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+from helpers.stage import Stage, StageError
+from helpers.storage.lease import LeaseHeldError, LeaseLostError
+from helpers.storage.location import Folder
+from helpers.storage.run import Run
+
+STAGE = "02_preprocess"
+
+
+@pytest.fixture
+def stage(spark, tmp_path):
+    with Stage(Run(Folder(str(tmp_path))), STAGE, spark) as entered:
+        yield entered
+
+
+def test_tasks_gather_what_they_yield(stage):
+    squares = stage.tasks(lambda units: (unit**2 for unit in units), range(50), "square")
+    assert squares == [unit**2 for unit in range(50)]
+
+
+def test_reducing_merges_what_tasks_yield(stage):
+    total = stage.reduce(lambda units: iter(units), range(50), lambda a, b: a + b, "add")
+    assert total == 1225
+
+
+def test_no_units_need_no_job(stage):
+    assert stage.tasks(iter, [], "nothing") == []
+    assert stage.reduce(iter, [], np.add, "nothing") is None
+
+
+def test_a_failed_task_is_one_line_and_its_traceback_a_note(stage):
+    def fail(units):
+        raise ValueError(f"the photo {units[0]!r} is not to be had")
+        yield
+
+    with pytest.raises(StageError) as raised:
+        stage.tasks(fail, ["a.jpg"], "fail")
+    assert str(raised.value) == f"{STAGE}: ValueError: the photo 'a.jpg' is not to be had"
+    [note] = raised.value.__notes__
+    assert note.startswith("Traceback (most recent call last)")
+    assert note.endswith("ValueError: the photo 'a.jpg' is not to be had")
+    for line in (*note.splitlines(), str(raised.value)):
+        assert "\tat " not in line
+        assert "org.apache" not in line
+    assert raised.value.__suppress_context__
+
+
+def test_a_worker_that_always_dies_is_a_stage_error(stage):
+    def die(_):
+        import os
+        import signal
+
+        os.kill(os.getpid(), signal.SIGKILL)
+        yield
+
+    with pytest.raises(StageError, match=f"{STAGE}: .*") as raised:
+        stage.tasks(die, [1], "die")
+    assert len(str(raised.value).splitlines()) == 1
+
+
+def test_a_task_that_fails_once_is_tried_again(stage):
+    def fail_at_first(units):
+        from helpers.stage import is_retried
+
+        if not is_retried():
+            raise ValueError("at first")
+        yield from units
+
+    assert stage.tasks(fail_at_first, [1, 2, 3], "fail at first") == [1, 2, 3]
+
+
+HOLDER = """
+    import sys, time
+    from helpers.storage import lease
+    from helpers.storage.location import locate
+
+    with lease.lease(locate(sys.argv[1]), "another-run", lambda: None, beat_seconds=0.2):
+        print("held", flush=True)
+        time.sleep(120)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another live process that holds the stage's lease, and beats."""
+    place = tmp_path / "run" / "_leases" / f"{STAGE}.json"
+    command = [sys.executable, "-c", textwrap.dedent(HOLDER), place]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_a_stage_that_another_driver_works_on_is_refused_by_name(pipeline, holder):
+    pipeline.add("Limes", 2)
+    pipeline.ingest()  # another stage, another lease
+    with pytest.raises(LeaseHeldError, match=rf"run another-run on .* \(process {holder.pid}\)"):
+        pipeline.preprocess()
+    assert not (pipeline.run / "pixels").exists()
+
+
+def test_a_lease_left_by_a_dead_driver_is_taken_over(pipeline, holder):
+    holder.kill()
+    holder.wait()
+    pipeline.add("Limes", 2)
+    pipeline.ingest()
+    assert pipeline.preprocess().new == 2
+
+
+def test_the_lease_is_given_back_after_success_and_after_failure(pipeline):
+    pipeline.add("Limes", 2)
+    pipeline.ingest()
+    with pytest.raises(ValueError, match="PIXELS"):
+        pipeline.featurize(PIXELS="0" * 16)
+    assert [path for path in (pipeline.run / "_leases").iterdir() if path.suffix == ".json"] == []
+
+
+def test_a_driver_that_lost_its_lease_finishes_nothing(stage, tmp_path):
+    stage._cancel()  # what the lease calls at the beat that finds it taken
+    with pytest.raises(LeaseLostError, match="another run took over 02_preprocess of"):
+        stage.finish({}, {}, {}, images=0, worked=True)
+    assert Run(Folder(str(tmp_path))).history() == []

