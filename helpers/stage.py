@@ -155,7 +155,8 @@ class Stage:
         message = str(error.java_exception.getMessage())
         _, opening, rest = message.partition("Traceback (most recent call last)")
         if not opening:
-            return StageError(f"{self._name}: {message.strip().splitlines()[0]}")
+            reason = message.strip().splitlines()[0].rpartition("Exception: ")[2]
+            return StageError(f"{self._name}: {reason}")
         trace = rest.partition("\n\tat ")[0].strip()
         failure = StageError(f"{self._name}: {trace.splitlines()[-1]}")
         failure.add_note(opening + trace)

@@ -20,7 +20,7 @@ from botocore.exceptions import (
     NoCredentialsError,
 )
 
-from helpers.storage.location import Entry, Location
+from helpers.storage.base import Entry, Location
 
 ATTEMPTS = 5
 CONNECT_SECONDS = 3

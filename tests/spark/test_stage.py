@@ -61,9 +61,9 @@ def test_a_worker_that_always_dies_is_a_stage_error(stage):
         os.kill(os.getpid(), signal.SIGKILL)
         yield
 
-    with pytest.raises(StageError, match=f"{STAGE}: .*") as raised:
+    message = rf"^{STAGE}: Python worker exited unexpectedly \(crashed\)$"
+    with pytest.raises(StageError, match=message):
         stage.tasks(die, [1], "die")
-    assert len(str(raised.value).splitlines()) == 1
 
 
 def test_a_task_that_fails_once_is_tried_again(stage):

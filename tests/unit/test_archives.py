@@ -171,6 +171,16 @@ def test_a_damaged_member_is_an_error_of_its_own(method: int, tmp_path: Path) ->
         read(place, member)
 
 
+def test_a_member_that_cannot_be_inflated_is_an_error_of_its_own(tmp_path: Path) -> None:
+    place = zipped(tmp_path / "photos.zip", {"a/1.jpg": b"one" * 1000})
+    (member,) = members(place)
+    content = bytearray(place.read())
+    content[37:57] = b"\xff" * 20
+    place.write(content)
+    with pytest.raises(OSError, match=r"damaged inside the archive \(Error -3"):
+        read(place, member)
+
+
 def test_a_wrong_checksum_is_an_error(tmp_path: Path) -> None:
     place = zipped(tmp_path / "photos.zip", {"a/1.jpg": b"one"})
     content = place.read()

@@ -608,6 +608,12 @@ def test_where_there_is_nothing_to_see_nothing_is_shown(content: bytes) -> None:
     assert visible(content) is None
 
 
+def test_what_cannot_be_shown_is_not(encoded: Encode) -> None:
+    floats, webp = encoded(Image.new("F", (3, 2)), "TIFF"), encoded(scene(), "WEBP")
+    assert visible(floats) is None
+    assert visible(webp[: len(webp) // 2]) is None
+
+
 def test_sixteen_bits_of_grey_are_shown_as_they_are_decoded(encoded: Encode) -> None:
     shown = visible(encoded(Image.new("I;16", (3, 2), 0x8001), "TIFF"))
     assert shown is not None

@@ -1,5 +1,6 @@
 """A folder as a place that holds files: names, atomic writes, updates, errors."""
 
+import contextlib
 import errno
 import io
 import json
@@ -115,10 +116,12 @@ def test_a_file_that_vanishes_while_listed_is_left_out(
         (folder / name).write(b"")
     scan = os.scandir
 
-    def vanishing(path: str) -> "os._ScandirIterator[str]":
-        found = scan(path)
+    @contextlib.contextmanager
+    def vanishing(path: str) -> Iterator[list[os.DirEntry[str]]]:
+        with scan(path) as items:
+            found = list(items)
         Path(path, "a").unlink()
-        return found
+        yield found
 
     monkeypatch.setattr(os, "scandir", vanishing)
     assert listed(folder) == ["b"]

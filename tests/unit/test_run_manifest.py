@@ -144,6 +144,11 @@ def test_the_versions_of_what_makes_the_numbers_are_told() -> None:
     assert all(versions().values())
 
 
+def test_a_library_that_is_not_installed_has_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("helpers.storage.run.LIBRARIES", ("numpy", "no-such-library"))
+    assert list(versions()) == ["numpy"]
+
+
 def _finish_many(path: str, times: int) -> None:
     for _ in range(times):
         Run(Folder(path)).finish(Record(INGEST, new_run(), {"images": "a"}, {}))
