@@ -111,9 +111,10 @@ def fit_scikit_learn(solver: str, given: Input, to: Path) -> Fitted:
     from sklearn.decomposition import PCA
 
     started = time.monotonic()
+    table = ds.dataset(given.features).to_table()
     sides = pq.read_table(given.sides, columns=["image_id", "path", "side"])
-    rows = ds.dataset(given.features).to_table().join(sides, "image_id").combine_chunks()
-    flat = pc.list_flatten(rows["features"]).to_numpy()
+    rows = sides.take(pc.index_in(table["image_id"], sides["image_id"].combine_chunks()))
+    flat = pc.list_flatten(table["features"]).to_numpy()
     features = flat.reshape(len(rows), -1).astype(np.float64)
     train = features[pc.equal(rows["side"], "train").to_numpy()]
     deviation = train.std(axis=0, ddof=1)
@@ -123,8 +124,8 @@ def fit_scikit_learn(solver: str, given: Input, to: Path) -> Fitted:
     scores = pca.transform((features - mean) / deviation).astype(np.float32)
     lists = pa.FixedSizeListArray.from_arrays(scores.ravel(), given.components)
     (to / "scores").mkdir(parents=True)
-    table = pa.table({"image_id": rows["image_id"], "scores": lists})
-    pq.write_table(table, to / "scores" / "part-00000.parquet")
+    scored = pa.table({"image_id": rows["image_id"], "scores": lists})
+    pq.write_table(scored, to / "scores" / "part-00000.parquet")
     columns: dict[str, Any] = {name: rows[name] for name in ("path", "side")}
     columns |= {f"pc_{i}": column for i, column in enumerate(scores.T, start=1)}
     pyarrow.csv.write_csv(pa.table(columns), to / "pca_features.csv")

@@ -11,7 +11,7 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -52,7 +52,8 @@ class NetworkError(RuntimeError):
 class Network:
     """An exported network, as it is broadcast to the executors.
 
-    ``request`` says what was asked for; ``files`` are its bytes by name.
+    ``request`` says what was asked for; ``files`` are its bytes by name; ``calibrated`` are the
+    image_ids of the photos that int8 was calibrated with.
     """
 
     fingerprint: str
@@ -60,6 +61,7 @@ class Network:
     files: Mapping[str, bytes] = field(compare=False, repr=False)
     width: int = field(compare=False)
     alpha: float = field(compare=False)
+    calibrated: tuple[str, ...] = field(compare=False, repr=False, default=())
 
     @property
     def input_size(self) -> int:
@@ -76,7 +78,7 @@ def network(
     table: Location,
     run_id: str,
     pixels: str,
-    calibration: Callable[[], Sequence[NDArray[np.uint8]]],
+    calibration: Callable[[], Mapping[str, NDArray[np.uint8]]],
 ) -> Network:
     """The network of these parameters: loaded if it is kept in ``table``, else built and kept.
 
@@ -89,7 +91,8 @@ def network(
     pixels
         Fingerprint of the pixels; part of the request for int8.
     calibration
-        Gives the pictures that int8 is calibrated with; called only where they are needed.
+        Gives the pictures that int8 is calibrated with, by image_id; called only where they are
+        needed.
 
     Raises
     ------
@@ -107,9 +110,9 @@ def network(
         folder = Path(scratch)
         if weights is not None:
             (folder / "weights.h5").write_bytes(weights)
-        if request["precision"] == "int8":
-            pictures = calibration()
-            np.savez(folder / CALIBRATION, *pictures)
+        pictures = calibration() if request["precision"] == "int8" else {}
+        if pictures:
+            np.savez(folder / CALIBRATION, *pictures.values())
         built = _build(request, folder)
         names = OPENVINO_FILES if request["engine"] == "openvino" else KERAS_FILES
         files = {name: (folder / name).read_bytes() for name in names}
@@ -124,10 +127,12 @@ def network(
             "alpha": built["alpha"],
             "weights_sha256": built["weights_sha256"],
             "width": built["width"],
+            "calibrated": list(pictures),
             "files": {name: hashlib.sha256(blob).hexdigest() for name, blob in files.items()},
         }
     )
-    return Network(fingerprinted, request, files, built["width"], built["alpha"])
+    width, alpha = built["width"], built["alpha"]
+    return Network(fingerprinted, request, files, width, alpha, tuple(pictures))
 
 
 def instruction_set() -> str:
@@ -208,7 +213,7 @@ def _loaded(kept: snapshots.Snapshot, fingerprinted: str) -> Network:
                 f"delete {kept.location.uri} to have it built anew"
             )
     request, width, alpha = (manifest[name] for name in ("request", "width", "alpha"))
-    return Network(fingerprinted, request, files, width, alpha)
+    return Network(fingerprinted, request, files, width, alpha, tuple(manifest["calibrated"]))
 
 
 def _build(request: Mapping[str, Any], folder: Path) -> dict[str, Any]:

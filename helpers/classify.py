@@ -155,7 +155,8 @@ def classify(spark: SparkSession, parameters: Parameters) -> Classified:
         found = snapshots.find(run.table("classify"), name)
         if found is None:
             found = snapshots.draft(run.table("classify"), name, stage.run_id)
-            _fit_and_write(spark, parameters, analysed.location, listed, first, found.location)
+            with stage.job("fit the classifier"):
+                _fit_and_write(spark, parameters, analysed.location, listed, first, found.location)
             stage.check()
             found.finish({"parameters": entering, "lineage": lineage, "split": split_rule})
             new = True

@@ -84,7 +84,9 @@ def featurize(spark: SparkSession, parameters: Parameters) -> Featurized:
             run.table("networks"),
             stage.run_id,
             lineage["pixels"],
-            lambda: _calibration(photos, pixels, parameters, run, stage.run_id),
+            lambda: _calibration(
+                _training(photos, parameters, run, stage.run_id), pixels, parameters
+            ),
         )
         name = fingerprint({"pixels": lineage["pixels"], "network": network.fingerprint})
         store = Parts(run.table("features") / name, tables.FEATURES)
@@ -95,13 +97,16 @@ def featurize(spark: SparkSession, parameters: Parameters) -> Featurized:
         stage.tasks(lambda given: _make_parts(given, work), units, f"featurize {pushed:,} photos")
         found = live.features(photos, store)
         require_sum("distinct photos", len(distinct), features=len(found))
+        figures = {"width": network.width, "alpha": network.alpha}
+        if network.calibrated:
+            figures |= _calibrated(network, _training(photos, parameters, run, stage.run_id))
         record = stage.finish(
             lineage | {"networks": network.fingerprint, "features": name},
             parameters.entering("networks"),
             {"features": len(found)},
             images=pushed,
             worked=pushed > 0,
-            figures={"width": network.width, "alpha": network.alpha},
+            figures=figures,
         )
         return Featurized(record, found, store, network, pushed)
 
@@ -200,17 +205,30 @@ def _table(image_id: pa.ChunkedArray, features: NDArray[np.float32]) -> pa.Table
     return pa.table([image_id.combine_chunks(), lists], schema=tables.FEATURES)
 
 
-def _calibration(
-    photos: pa.Table, pixels: Parts, parameters: Parameters, run: Run, run_id: str
-) -> list[NDArray[np.uint8]]:
-    """Photos of the training side, drawn by SEED, to calibrate int8 with."""
+def _training(photos: pa.Table, parameters: Parameters, run: Run, run_id: str) -> pa.Table:
+    """The distinct photos of the training side, by image_id."""
     _, sides = split(photos, parameters, run, run_id)
     train = sides.filter(pc.equal(sides["side"], TRAIN)).select(["image_id"])
-    rows = live.distinct(photos).join(train, "image_id", join_type="left semi").sort_by("image_id")
-    count = min(backbones.CALIBRATION_PHOTOS, len(rows))
-    drawn = np.random.default_rng(parameters.SEED).choice(len(rows), count, replace=False)
-    pictures = []
-    for row in rows.take(np.sort(drawn)).to_pylist():
-        table = pixels.read(row["part"], ["height", "width", "pixels"])
-        pictures += preprocess.rgb(table.slice(row["row"], 1))
-    return pictures
+    return live.distinct(photos).join(train, "image_id", join_type="left semi").sort_by("image_id")
+
+
+def _calibration(
+    train: pa.Table, pixels: Parts, parameters: Parameters
+) -> dict[str, NDArray[np.uint8]]:
+    """Photos of the training side, drawn by SEED, to calibrate int8 with; by image_id."""
+    count = min(backbones.CALIBRATION_PHOTOS, len(train))
+    drawn = np.random.default_rng(parameters.SEED).choice(len(train), count, replace=False)
+    pictures: dict[str, NDArray[np.uint8]] = {}
+    for unit in _units(train.take(np.sort(drawn))):
+        rows = pixels.read(unit.part, ["image_id", "height", "width", "pixels"]).take(unit.rows)
+        pictures |= zip(rows["image_id"].to_pylist(), preprocess.rgb(rows), strict=True)
+    return dict(sorted(pictures.items()))  # in an order that does not depend on the parts
+
+
+def _calibrated(network: Network, train: pa.Table) -> dict[str, int]:
+    """How many photos int8 was calibrated with, and how many are not on the training side now."""
+    elsewhere = set(network.calibrated).difference(train["image_id"].to_pylist())
+    return {
+        "calibration_photos": len(network.calibrated),
+        "calibration_photos_elsewhere": len(elsewhere),
+    }

@@ -108,7 +108,7 @@ def preprocess(spark: SparkSession, parameters: Parameters) -> Preprocessed:
         stage.tasks(lambda given: _make_parts(given, work), units, f"decode {len(todo):,} photos")
         photos = live.photos(catalogue.images, pixels, rejects)
         counts = _counts(photos)
-        _refuse_mostly_bad(counts, parameters.MAX_REJECT_FRACTION)
+        refused = _mostly_bad(counts, parameters.MAX_REJECT_FRACTION)
         lineage = {"images": catalogue.fingerprint, "pixels": name}
         record = stage.finish(
             lineage,
@@ -116,7 +116,10 @@ def preprocess(spark: SparkSession, parameters: Parameters) -> Preprocessed:
             counts,
             images=len(todo),
             worked=len(todo) > 0,
+            refused=refused,
         )
+        if refused:
+            raise TooManyRejectsError(refused)
         return Preprocessed(record, photos, pixels, rejects, catalogue, len(todo))
 
 
@@ -355,14 +358,16 @@ def _counts(photos: pa.Table) -> dict[str, Any]:
     }
 
 
-def _refuse_mostly_bad(counts: dict[str, Any], most: float) -> None:
+def _mostly_bad(counts: dict[str, Any], most: float) -> str:
+    """Why the run stops at this many rejects; nothing if it does not."""
     rejected = sum(counts["rejects"].values())
     total = rejected + counts["pixels"]
     reasons = ", ".join(f"{number:,} {reason}" for reason, number in counts["rejects"].items())
     if counts["pixels"] == 0:
-        raise TooManyRejectsError(f"all {total:,} photos are rejected: {reasons}")
+        return f"all {total:,} photos are rejected: {reasons}"
     if rejected > most * total:
-        raise TooManyRejectsError(
+        return (
             f"{rejected:,} of {total:,} photos are rejected, above MAX_REJECT_FRACTION={most}: "
             f"{reasons}"
         )
+    return ""

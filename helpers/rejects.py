@@ -47,7 +47,7 @@ def export(location: Location, to: Path) -> Counter[str]:
         If ``to`` holds anything.
     """
     run = Run(location)
-    record = run.upstream(preprocess.STAGE)
+    record = run.upstream(preprocess.STAGE, even_refused=True)
     catalogue = ingest.catalogue(run, record)
     pixels, rejects = preprocess.stores(run, record.lineage["pixels"])
     photos = live.photos(catalogue.images, pixels, rejects)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from py4j.protocol import Py4JJavaError
 from pyspark import RDD, SparkContext
+from pyspark.errors import PythonException
 from pyspark.sql import SparkSession
 from pyspark.taskcontext import TaskContext
 
@@ -85,8 +86,13 @@ class Stage:
         images: int,
         worked: bool,
         figures: Mapping[str, Any] | None = None,
+        refused: str = "",
     ) -> Record:
-        """Write the stage's record; ``worked`` is False where all was there already."""
+        """Write the stage's record.
+
+        ``worked`` is False where all was there already; ``refused`` says why no other stage is
+        to build on the result, if so.
+        """
         self.check()
         record = Record(
             stage=self._name,
@@ -97,6 +103,7 @@ class Stage:
             seconds=self.seconds if worked else None,
             images=images,
             figures=dict(figures or {}),
+            refused=refused,
         )
         self._run.finish(record)
         return record
@@ -113,7 +120,7 @@ class Stage:
         """
         if not units:
             return []
-        with self._job(what) as context:
+        with self.job(what) as context:
             dealt = deal(units, context.defaultParallelism)
             return _spread(context, function, dealt).collect()
 
@@ -133,14 +140,21 @@ class Stage:
         """
         if not units:
             return None
-        with self._job(what) as context:
+        with self.job(what) as context:
             even = math.ceil(len(units) / (_REDUCE_TASKS * context.defaultParallelism))
             size = min(even, _MOST_REDUCED)
             dealt = [units[start : start + size] for start in range(0, len(units), size)]
             return _spread(context, function, dealt).treeReduce(merge)
 
     @contextmanager
-    def _job(self, what: str) -> Iterator[SparkContext]:
+    def job(self, what: str) -> Iterator[SparkContext]:
+        """A block whose Spark jobs are cancelled when the lease is lost.
+
+        Raises
+        ------
+        StageError
+            If one of them fails for good.
+        """
         assert self._spark is not None
         context = self._spark.sparkContext
         context.setJobGroup(self.run_id, f"{self._name}: {what}", interruptOnCancel=True)
@@ -148,11 +162,13 @@ class Stage:
             yield context
         except Py4JJavaError as error:
             self.check()
-            raise self._failure(error) from None
+            raise self._failure(str(error.java_exception.getMessage())) from None
+        except PythonException as error:
+            self.check()
+            raise self._failure(str(error)) from None
 
-    def _failure(self, error: Py4JJavaError) -> StageError:
+    def _failure(self, message: str) -> StageError:
         """The failed task's own Python error, its traceback as a note, without Java's frames."""
-        message = str(error.java_exception.getMessage())
         _, opening, rest = message.partition("Traceback (most recent call last)")
         if not opening:
             reason = message.strip().splitlines()[0].rpartition("Exception: ")[2]

@@ -32,7 +32,8 @@ class Record:
     """One finished execution of a stage.
 
     ``lineage`` maps each table that the result was made from, and the result, to fingerprints.
-    ``seconds`` is None where there was nothing to do.
+    ``seconds`` is None where there was nothing to do; ``refused`` says why the result is not to
+    be built on, if it is not.
     """
 
     stage: str
@@ -44,6 +45,7 @@ class Record:
     images: int = 0
     figures: dict[str, Any] = field(default_factory=dict)
     finished: str = ""
+    refused: str = ""
 
     def agrees(self, other: "Record") -> bool:
         """Whether the two speak of one lineage, as far as both reach."""
@@ -96,7 +98,7 @@ class Run:
 
         (self.location / MANIFEST).update(append)
 
-    def upstream(self, stage: str, named: str = CURRENT) -> Record:
+    def upstream(self, stage: str, named: str = CURRENT, *, even_refused: bool = False) -> Record:
         """The finished record of ``stage`` whose result another stage reads.
 
         Parameters
@@ -105,6 +107,8 @@ class Run:
             The stage that made the result.
         named
             Its fingerprint, or ``"current"``: what the stage finished last.
+        even_refused
+            Take a result that its stage has refused, to look into it.
 
         Raises
         ------
@@ -129,6 +133,8 @@ class Run:
             record_ = last.get(name)
             if record_ is None:
                 raise StaleError(f"{name} has not finished in {self.location.uri}: run it first")
+            if record_.refused and not even_refused:
+                raise StaleError(f"{name} stopped in {self.location.uri}: {record_.refused}")
             if reached is not None and not record_.agrees(reached):
                 raise StaleError(
                     f"{name} was last run before {reached.stage} finished something new in "

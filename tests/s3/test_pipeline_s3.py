@@ -42,6 +42,7 @@ def test_bucket_to_bucket(
     ledger("none", "S3, 01 to 05", "as from folder to folder", _passes(runs, local), f"{equal:,}")
 
 
+@pytest.mark.slow
 def test_every_seventh_request_fails(
     remote: Callable[..., Runs], local: Runs, server: Server, ledger: Callable[..., None]
 ) -> None:

@@ -14,7 +14,7 @@ from harness.runs import Runs
 from helpers.storage.location import locate
 from helpers.storage.run import Run
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.slow]
 
 STAGES = ("01_ingest", "02_preprocess")
 READ = """

@@ -52,10 +52,14 @@ def decoded(paths):
     return [images.pixels(images.opened((folder / p).read_bytes(), limits), 224) for p in paths]
 
 
+def checksum(path):
+    return sha256(path.read_bytes()).hexdigest()
+
+
 def built(folder, **values):
     """A network of these parameters, kept in ``folder``."""
     table = Folder(str(folder / "networks"))
-    return backbones.network(Parameters(**values), table, "run", "pixels", lambda: [])
+    return backbones.network(Parameters(**values), table, "run", "pixels", dict)
 
 
 @pytest.fixture(scope="module")
@@ -165,16 +169,16 @@ def test_the_tensorflow_engine_gives_the_same_features(photos):
 
 def test_the_small_backbone_gives_its_golden_features(sample):
     parameters = sample.parameters()
-    network = backbones.network(parameters, Folder(str(sample.run / "networks")), "", "", list)
+    network = backbones.network(parameters, Folder(str(sample.run / "networks")), "", "", dict)
     golden = np.load(GOLDEN)
-    assert golden["weights"] == sha256(SAMPLE_WEIGHTS.read_bytes()).hexdigest()
+    assert golden["weights"] == checksum(SAMPLE_WEIGHTS)
     found = engines.engine(network).features(decoded(GOLDEN_PHOTOS))[:, :GOLDEN_FEATURES]
     assert relative_error(found, golden["features"]) < TOLERANCE
 
 
 def test_a_photo_has_the_same_bits_whatever_its_place_and_company(sample):
     parameters = sample.parameters()
-    network = backbones.network(parameters, Folder(str(sample.run / "networks")), "", "", list)
+    network = backbones.network(parameters, Folder(str(sample.run / "networks")), "", "", dict)
     engine = engines.engine(network)
     pixels = decoded(GOLDEN_PHOTOS)
     together = engine.features(pixels)
@@ -196,22 +200,31 @@ def test_bf16_is_near_float32_and_another_network(photos):
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("nncf") is None, reason="NNCF is not installed")
 def test_int8_is_near_float32_and_calibrated_once(photos):
-    exact, rough = photos.featurize(), photos.featurize(PRECISION="int8", SPLIT="random")
+    exact, rough = photos.featurize(), photos.featurize(PRECISION="int8")
     assert rough.network.request["batch"] == 8
     first, second = features_of(exact), features_of(rough)
     ids = sorted(first)
     error = relative_error(np.stack([second[i] for i in ids]), np.stack([first[i] for i in ids]))
     assert TOLERANCE < error < 0.5
+    calibrated = rough.network.calibrated
+    assert set() < set(calibrated) <= set(ids)
+    assert rough.record.figures["calibration_photos"] == len(calibrated)
+    assert rough.record.figures["calibration_photos_elsewhere"] == 0
+
+    [path] = [p for p in photos.source.rglob("*.*") if checksum(p) == calibrated[0]]
+    path.unlink()
     photos.add("Kiwi", 2)
     photos.ingest()
     photos.preprocess()
-    grown = photos.featurize(PRECISION="int8", SPLIT="random")
+    grown = photos.featurize(PRECISION="int8")
     assert (grown.new, grown.network.fingerprint) == (2, rough.network.fingerprint)
+    assert grown.network.calibrated == calibrated
+    assert grown.record.figures["calibration_photos_elsewhere"] == 1
 
 
 def test_features_of_another_kind_of_processor_are_refused(sample):
     parameters = sample.parameters()
-    network = backbones.network(parameters, Folder(str(sample.run / "networks")), "", "", list)
+    network = backbones.network(parameters, Folder(str(sample.run / "networks")), "", "", dict)
     foreign = backbones.Network(
         "foreign", {**network.request, "precision": "int8", "instructions": "x86_64 of old"},
         network.files, network.width, network.alpha,
@@ -280,7 +293,7 @@ def test_weights_of_an_unknown_kind_are_refused(photos):
 
 
 def test_a_wrong_checksum_is_refused_with_both(photos):
-    wrong, right = "0" * 64, sha256(SAMPLE_WEIGHTS.read_bytes()).hexdigest()
+    wrong, right = "0" * 64, checksum(SAMPLE_WEIGHTS)
     with pytest.raises(ValueError, match=f"must have SHA-256 {wrong}, got {right}"):
         photos.featurize(WEIGHTS=f"{SAMPLE_WEIGHTS}#sha256={wrong}")
 
@@ -377,7 +390,7 @@ def logarithm(kept):
     manifest = json.loads((kept / "_manifest.json").read_text())
     openvino.save_model(graph, str(kept / "network.xml"))
     names = ("network.xml", "network.bin")
-    manifest["files"] = {name: sha256((kept / name).read_bytes()).hexdigest() for name in names}
+    manifest["files"] = {name: checksum(kept / name) for name in names}
     manifest["width"] = 3
     (kept / "_manifest.json").write_text(json.dumps(manifest))
     kept.rename(kept.with_name("logarithm-run"))
@@ -387,5 +400,5 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as scratch:
         network = built(Path(scratch), WEIGHTS="sample")
     golden_features = engines.engine(network).features(decoded(GOLDEN_PHOTOS))[:, :GOLDEN_FEATURES]
-    weights_sha256 = sha256(SAMPLE_WEIGHTS.read_bytes()).hexdigest()
+    weights_sha256 = checksum(SAMPLE_WEIGHTS)
     np.savez(GOLDEN, features=golden_features, weights=weights_sha256)

@@ -415,12 +415,13 @@ def test_a_compressed_tar_is_unpacked(kind: str, tmp_path: Path) -> None:
 
 
 def test_names_that_lead_outside_are_left_out(tmp_path: Path) -> None:
-    names = ["../up.jpg", "a/../../up.jpg", "/abs.jpg", ".//abs.jpg", "./../up.jpg", "a/..", ".."]
+    absolute = f"{tmp_path}/absolute.jpg"
+    names = ["../up.jpg", "a/../../up.jpg", "./../up.jpg", "a/..", "..", absolute, f"./{absolute}"]
     files = dict.fromkeys([*names, "a/..b.jpg", "./in.jpg"], b"1")
     place = tarred(tmp_path / "photos.tar.gz", files, "w:gz")
     assert set(unpacked(place, tmp_path / "x" / "to")) == {"a/..b.jpg", "in.jpg"}
     assert [path.name for path in (tmp_path / "x").iterdir()] == ["to"]
-    assert not Path("/abs.jpg").exists()
+    assert not Path(absolute).exists()
 
 
 def test_of_links_only_hard_ones_inside_the_archive_are_unpacked(tmp_path: Path) -> None:

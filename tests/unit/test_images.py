@@ -3,6 +3,8 @@
 import io
 import random
 import struct
+import subprocess
+import sys
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
@@ -168,15 +170,15 @@ def test_the_transparent_grey_of_a_png_of_any_depth_becomes_white(
     assert decode(content)[0, :, 0].tolist() == expected
 
 
-@pytest.mark.parametrize("depth", [8, 16])
-def test_the_transparent_colour_of_a_png_becomes_white(depth: int) -> None:
-    colour, other = (0x40, 0x20, 0x10), (0x40, 0x20, 0x11)
-    kind = ">3B" if depth == 8 else ">3H"
-    scale = 1 if depth == 8 else 257
-    row = b"".join(struct.pack(kind, *(c * scale for c in each)) for each in (colour, other))
-    transparent = (b"tRNS", struct.pack(">3H", *(c * scale for c in colour)))
-    content = png(2, 1, depth, 2, b"\0" + row, transparent)
-    assert decode(content).tolist() == [[WHITE, list(other)]]
+@pytest.mark.parametrize(("depth", "kind"), [(8, ">3B"), (16, ">3H")])
+def test_the_transparent_colour_of_a_png_becomes_white(depth: int, kind: str) -> None:
+    def stored(colour: list[int]) -> list[int]:
+        return colour if depth == 8 else [value << 8 | 7 for value in colour]
+
+    transparent, other = [0x40, 0x20, 0x10], [0x40, 0x20, 0x11]
+    row = struct.pack(kind, *stored(transparent)) + struct.pack(kind, *stored(other))
+    colour = (b"tRNS", struct.pack(">3H", *stored(transparent)))
+    assert decode(png(2, 1, depth, 2, b"\0" + row, colour)).tolist() == [[WHITE, other]]
 
 
 def test_sixteen_bits_of_grey_are_scaled_exactly() -> None:
@@ -541,6 +543,24 @@ def test_flipped_bits_end_in_pixels_or_a_reason_without_a_line_of_noise(
             outcomes.add(outcome(bytes(content)))
     assert {"pixels", "undecodable", "truncated"} <= outcomes
     assert capfd.readouterr() == ("", "")
+
+
+def test_pillows_log_stays_silent_where_nobody_listens(encoded: Encode, tmp_path: Path) -> None:
+    """In a process of its own: pytest listens to every log."""
+    content = encoded(scene(), "TIFF")
+    samples = struct.pack("<HHIHH", 277, 3, 1, 3, 0)
+    assert content.count(samples) == 1
+    (tmp_path / "odd.tif").write_bytes(
+        content.replace(samples, struct.pack("<HHII", 277, 3, 1, 255))
+    )
+    code = (
+        "import sys; from helpers.images import Limits, RejectedError, opened\n"
+        "try: opened(open(sys.argv[1], 'rb').read(), Limits(10**6, 20.0))\n"
+        "except RejectedError as error: print(error.reason)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "odd.tif")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("undecodable\n", "")
 
 
 @pytest.mark.parametrize("seed", range(4))

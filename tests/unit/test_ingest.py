@@ -354,6 +354,14 @@ def test_another_archive_of_the_same_name_is_another_source(
         assert [row[3] for row in rows(take(source))] == [content]
 
 
+def test_an_archive_that_has_changed_is_unpacked_anew(
+    take: Callable[..., Catalogue], tmp_path: Path
+) -> None:
+    for files in ({"a/1.jpg": b"1"}, {"a/1.jpg": b"1", "a/2.jpg": os.urandom(500)}):
+        source = pack_tar(tmp_path / "fruit.tar.gz", files, "w:gz")
+        assert paths(take(source)) == sorted(files)
+
+
 def test_kaggles_download_is_copied_below_the_run_once(
     take: Callable[..., Catalogue],
     folder_of: FolderOf,

@@ -1,6 +1,5 @@
 """A folder as a place that holds files: names, atomic writes, updates, errors."""
 
-import contextlib
 import errno
 import io
 import json
@@ -116,12 +115,18 @@ def test_a_file_that_vanishes_while_listed_is_left_out(
         (folder / name).write(b"")
     scan = os.scandir
 
-    @contextlib.contextmanager
-    def vanishing(path: str) -> Iterator[list[os.DirEntry[str]]]:
+    class Listing(list[os.DirEntry[str]]):
+        """What ``os.scandir`` gives, all of it read before one file goes."""
+
+        def __enter__(self) -> None:
+            Path(folder.path, "a").unlink()
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    def vanishing(path: str) -> Listing:
         with scan(path) as items:
-            found = list(items)
-        Path(path, "a").unlink()
-        yield found
+            return Listing(items)
 
     monkeypatch.setattr(os, "scandir", vanishing)
     assert listed(folder) == ["b"]

@@ -169,6 +169,15 @@ def test_removed_and_changed_photos_are_not_reached(pixels: Parts, rejects: Part
     }
 
 
+def test_of_a_changed_photo_the_row_of_its_present_bytes_counts(
+    pixels: Parts, rejects: Parts
+) -> None:
+    for number, image_id in enumerate(("old", "present", "older")):
+        decoded(pixels, f"part-{number}.parquet", (key("a", number), image_id))
+    (row,) = live.photos(images(key("a", 1)), pixels, rejects).to_pylist()
+    assert row["image_id"] == "present"
+
+
 @pytest.mark.parametrize("part", ["part-0.parquet", "part-2.parquet"])
 def test_pixels_come_before_rejects_whatever_their_attempt(
     part: str, pixels: Parts, rejects: Parts
