@@ -77,3 +77,7 @@ services: $(DEV)  ## fetch the S3 server and Hadoop's connector that the tests o
 .PHONY: faults
 faults: $(DEV)  ## kill, starve and refuse runs, and show what came of each (slow)
 	$(BIN)/python -m pytest tests/faults tests/s3
+
+.PHONY: bench
+bench: $(DEV)  ## measure the project beside its peers, in 40 minutes (BENCH=--quick: in 8)
+	$(BIN)/python -m benchmarks $(BENCH)

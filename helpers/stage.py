@@ -171,7 +171,8 @@ class Stage:
         """The failed task's own Python error, its traceback as a note, without Java's frames."""
         _, opening, rest = message.partition("Traceback (most recent call last)")
         if not opening:
-            reason = message.strip().splitlines()[0].rpartition("Exception: ")[2]
+            told = message.partition("Driver stacktrace:")[0].rpartition("Exception: ")[2]
+            reason = told.strip().partition("\n")[0]
             return StageError(f"{self._name}: {reason}")
         trace = rest.partition("\n\tat ")[0].strip()
         failure = StageError(f"{self._name}: {trace.splitlines()[-1]}")

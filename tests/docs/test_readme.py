@@ -86,13 +86,19 @@ def test_the_block_runs(block: Block, clone: Path) -> None:
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", block.commands],
         cwd=clone,
-        env={**os.environ, "PYTHONPATH": str(clone)},
+        env={**_plain_environment(), "PYTHONPATH": str(clone)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=SECONDS,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _plain_environment() -> dict[str, str]:
+    """This environment without what `make test` adds to it."""
+    added = ("SPARK_CONF_DIR", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+    return {name: value for name, value in os.environ.items() if name not in added}
 
 
 def test_some_block_runs() -> None:

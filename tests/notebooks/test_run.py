@@ -99,7 +99,7 @@ def said(notebook: nbformat.NotebookNode, whole: bool = False) -> list[list[str]
     """Of each code cell (of each cell, if ``whole``), its outputs with numbers left out."""
     return [
         [
-            re.sub(r"[-+]?[\d.,]+|[0-9a-f]{16}|\s+", " ", output.get("text", "figure")).strip()
+            re.sub(r"\b[0-9a-f]{16}\b|[-+]?[\d.,]+|\s+", " ", output.get("text", "figure")).strip()
             for output in cell.get("outputs", [])
         ]
         for cell in notebook.cells

@@ -19,6 +19,12 @@ ROOT = Path(__file__).parents[2]
 DATA_SAMPLE = ROOT / "data_sample"
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Spark 3.5's own code warns by each call, of what only Spark can change."""
+    for message in ("distutils Version classes", "is_categorical_dtype", "is_datetime64tz_dtype"):
+        config.addinivalue_line("filterwarnings", f"ignore:{message}:DeprecationWarning")
+
+
 @dataclass(frozen=True)
 class Pipeline:
     """A source and a run of its own; each method is one stage, with the defaults but those given.

@@ -18,8 +18,9 @@ def forest(sample):
 
 
 @pytest.fixture
-def fruits(pipeline):
-    """Two classes, taken through 03."""
+def fruits(pipeline, monkeypatch):
+    """Two classes, taken through 03; a few iterations tell them apart."""
+    monkeypatch.setattr(classify, "ITERATIONS", 5)
     pipeline.add("Limes", 10)
     pipeline.add("Kiwi", 10)
     pipeline.ingest()
@@ -202,7 +203,9 @@ def test_an_empty_side_is_refused(fruits):
         fruits.classify()
 
 
-def test_the_embedding_finds_neighbours_of_one_label(sample):
+def test_the_embedding_finds_neighbours_of_one_label(sample, monkeypatch):
+    monkeypatch.setattr(classify, "EMBEDDED_PHOTOS", 200)
     embedding = classify.embed(sample.classify(), seed=0)
-    assert embedding.points.shape == (588, 2)
-    assert embedding.agreement > 0.8 > 0.2 > embedding.by_chance
+    assert embedding.points.shape == (200, 2)
+    assert len(embedding.labels) == 200
+    assert embedding.agreement > 0.6 > 0.2 > embedding.by_chance

@@ -5,6 +5,7 @@ import shutil
 import pandas as pd
 import pytest
 
+from helpers import classify
 from helpers.storage.run import StaleError
 
 
@@ -75,7 +76,6 @@ def test_a_changed_photo_is_decoded_anew_and_its_old_features_are_not_used(pipel
     pipeline.ingest()
     old = pipeline.preprocess().photos.to_pylist()[0]
     pipeline.featurize()
-    pipeline.analyse(COMPONENTS=2)
     pipeline.draw(changed, 80, 80)
     pipeline.ingest()
     decoded = pipeline.preprocess()
@@ -117,7 +117,8 @@ def test_a_stage_whose_input_is_stale_names_the_notebook_to_rerun(pipeline):
         pipeline.analyse()
 
 
-def test_an_input_named_by_its_fingerprint_is_read_in_its_own_lineage(pipeline):
+def test_an_input_named_by_its_fingerprint_is_read_in_its_own_lineage(pipeline, monkeypatch):
+    monkeypatch.setattr(classify, "ITERATIONS", 5)
     pipeline.add("Limes", 6)
     pipeline.add("Kiwi", 6)
     pipeline.ingest()

@@ -318,12 +318,14 @@ def requested(folder, **values):
     return folder
 
 
+@pytest.mark.filterwarnings("ignore:Skipping nested container:UserWarning")
 def test_weights_of_another_width_are_refused(tmp_path):
     folder = requested(tmp_path, alpha=1.0)
     with pytest.raises(builder.RefusedError, match=r"weights of mobilenet_v2 \(alpha 1.0\), and"):
         builder.build(folder)
 
 
+@pytest.mark.filterwarnings("ignore:Skipping nested container:UserWarning")
 def test_weights_of_another_network_are_refused(tmp_path):
     folder = requested(tmp_path, backbone="vgg16")
     with pytest.raises(builder.RefusedError, match=r"weights of vgg16 \(layer pooled\), and"):
