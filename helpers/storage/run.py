@@ -121,7 +121,8 @@ class Run:
         history = self.history()
         if named != CURRENT:
             for record in reversed(history):
-                if record.stage == stage and record.lineage[RESULT[stage]] == named:
+                is_named = record.stage == stage and record.lineage[RESULT[stage]] == named
+                if is_named and (even_refused or not record.refused):
                     return record
             raise ValueError(
                 f"{RESULT[stage].upper()} must name a result finished in {self.location.uri}, "

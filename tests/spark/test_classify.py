@@ -2,6 +2,8 @@
 
 import io
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,9 +14,17 @@ from helpers import classify, pca
 
 
 @pytest.fixture(scope="module")
-def forest(sample):
-    """The sample classified once more, by a random forest."""
-    return sample.classify(CLASSIFIER="random_forest")
+def forest(sample, tmp_path_factory):
+    """A copy of the sample's run, classified by a random forest."""
+    run = shutil.copytree(sample.run, tmp_path_factory.mktemp("forest") / "run")
+    return replace(sample, run=run).classify(CLASSIFIER="random_forest")
+
+
+@pytest.fixture(params=["logistic_regression", "random_forest"])
+def classified(request, sample):
+    """The sample, by either classifier."""
+    forest = request.param == "random_forest"
+    return request.getfixturevalue("forest") if forest else sample.classify()
 
 
 @pytest.fixture
@@ -51,44 +61,39 @@ def counted(result):
     return rows[rows["side"] == "test"]
 
 
-@pytest.mark.parametrize("name", ["logistic_regression", "random_forest"])
-def test_the_sample_is_recognised_far_above_chance(sample, name):
-    result = sample.classify(CLASSIFIER=name)
-    chance = max(merit.accuracy for merit in result.baselines.values())
-    assert result.merit.accuracy > 0.85
-    assert result.merit.macro_f1 > 0.85
+def test_the_sample_is_recognised_far_above_chance(classified):
+    chance = max(merit.accuracy for merit in classified.baselines.values())
+    assert classified.merit.accuracy > 0.85
+    assert classified.merit.macro_f1 > 0.85
     assert chance < 0.3
 
 
-@pytest.mark.parametrize("name", ["logistic_regression", "random_forest"])
-def test_every_decoded_path_has_a_prediction(sample, name):
-    predictions = sample.classify(CLASSIFIER=name).predictions.to_pandas()
+def test_every_decoded_path_has_a_prediction(sample, classified):
+    predictions = classified.predictions.to_pandas()
     pixels = pd.read_parquet(sample.table("pixels"), columns=["path"])
     assert sorted(predictions["path"]) == sorted(pixels["path"])
     assert predictions["probability"].between(1 / 16, 1).all()
     assert set(predictions["side"]) == {"train", "test", "gap"}
 
 
-@pytest.mark.parametrize("name", ["logistic_regression", "random_forest"])
-def test_the_figures_follow_from_the_predictions(sample, name):
-    result = sample.classify(CLASSIFIER=name)
-    stated = json.loads((result.snapshot / "metrics.json").read())
-    rows = counted(result)
+def test_the_figures_follow_from_the_predictions(classified):
+    stated = json.loads((classified.snapshot / "metrics.json").read())
+    rows = counted(classified)
     assert stated["tested_photos"] == len(rows)
     assert stated["accuracy"] == pytest.approx(
         (rows["label"] == rows["predicted"]).mean(), abs=1e-6
     )
     f1 = metrics.f1_score(rows["label"], rows["predicted"], average="macro")
     assert stated["macro_f1"] == pytest.approx(f1, abs=1e-6)
-    train = result.photos.to_pandas().query("side == 'train'")
+    train = classified.photos.to_pandas().query("side == 'train'")
     assert stated["fitted_photos"] == len(train)
     commonest = (rows["label"] == train["label"].value_counts().sort_index().idxmax()).mean()
     assert stated["baselines"]["majority_class"]["accuracy"] == pytest.approx(commonest, abs=1e-6)
     crossed = pd.crosstab(rows["label"], rows["predicted"])
-    occurring = result.confusion.loc[crossed.index, crossed.columns]
-    np.testing.assert_array_equal(occurring, crossed)
-    assert result.confusion.to_numpy().sum() == len(rows)
-    np.testing.assert_array_equal(result.per_class["photos"], result.confusion.sum(axis=1))
+    confusion = classified.confusion
+    np.testing.assert_array_equal(confusion.loc[crossed.index, crossed.columns], crossed)
+    assert confusion.to_numpy().sum() == len(rows)
+    np.testing.assert_array_equal(classified.per_class["photos"], confusion.sum(axis=1))
 
 
 def test_photos_of_the_gap_have_predictions_and_count_in_no_figure(sample):
@@ -134,13 +139,12 @@ def test_the_arrays_of_the_random_forest_give_its_predictions(forest):
     np.testing.assert_allclose(shares.max(axis=1), rows["probability"], rtol=1e-9)
 
 
-def test_the_snapshot_holds_what_is_documented_and_nothing_else(sample, forest):
-    for result in (sample.classify(), forest):
-        names = {entry.path.split("/")[0] for entry in result.snapshot.entries()}
-        assert names == {
-            "_manifest.json", "confusion_matrix.csv", "figures", "metrics.json", "model.json",
-            "model.npz", "per_class.csv", "predictions",
-        }  # fmt: skip
+def test_the_snapshot_holds_what_is_documented_and_nothing_else(classified):
+    names = {entry.path.split("/")[0] for entry in classified.snapshot.entries()}
+    assert names == {
+        "_manifest.json", "confusion_matrix.csv", "figures", "metrics.json", "model.json",
+        "model.npz", "per_class.csv", "predictions",
+    }  # fmt: skip
 
 
 def test_a_label_that_no_training_photo_has_is_tested_and_never_predicted(fruits):

@@ -14,6 +14,7 @@ from PIL import Image
 
 from helpers import images, preprocess
 from helpers.preprocess import TooManyRejectsError
+from helpers.storage.run import StaleError
 
 KILLER = """
     # Imported by every Python that starts here: a photo of 37 x 41 kills who decodes it.
@@ -191,8 +192,13 @@ def test_too_many_rejects_stop_the_run_with_both_numbers(photos):
     message = r"2 of 6 photos are rejected, above MAX_REJECT_FRACTION=0.3: 2 unreadable"
     with pytest.raises(TooManyRejectsError, match=message):
         photos.preprocess(MAX_REJECT_FRACTION=0.3)
-    assert "pixels" not in photos.manifest()["counts"]
+    assert photos.manifest()["counts"]["rejects"] == {"unreadable": 2}
+    with pytest.raises(StaleError, match=f"02_preprocess stopped in .*: {message}"):
+        photos.featurize()
+    with pytest.raises(ValueError, match="PIXELS must name a result finished"):
+        photos.featurize(PIXELS=photos.manifest()["fingerprints"]["pixels"])
     assert photos.preprocess(MAX_REJECT_FRACTION=0.34).counts["pixels"] == 4
+    assert photos.featurize().new == 4
 
 
 def test_all_bad_always_stops_the_run(pipeline):
