@@ -150,7 +150,7 @@ def modes_met(result: Preprocessed) -> dict[str, int]:
     met: Counter[str] = Counter()
     for metadata in result.pixels.metadata(sorted(parts)):
         met.update(json.loads(metadata[_MET]))
-    return dict(met.most_common())
+    return dict(sorted(met.items(), key=lambda item: (-item[1], item[0])))
 
 
 def examples(result: Preprocessed, number: int) -> list[tuple[str, Image.Image, Image.Image]]:

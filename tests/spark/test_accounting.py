@@ -54,7 +54,9 @@ def drawn():
     """The script that drew the sample: it knows which photos are odd and which are copies."""
     spec = importlib.util.spec_from_file_location("draw", DATA_SAMPLE / "draw.py")
     sys.modules["draw"] = module = importlib.util.module_from_spec(spec)
+    kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # else the listing finds it
     spec.loader.exec_module(module)
+    sys.dont_write_bytecode = kept
     yield module
     del sys.modules["draw"]
 

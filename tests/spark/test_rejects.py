@@ -87,7 +87,7 @@ def test_a_photo_that_kills_its_worker_is_rejected_and_the_others_are_decoded(ph
     (shim / "sitecustomize.py").write_text(textwrap.dedent(KILLER))
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(STAGES), photos.source, photos.run],
-        env={**os.environ, "PYTHONPATH": str(shim)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(shim), *_inherited()])},
         capture_output=True,
         text=True,
     )
@@ -247,3 +247,7 @@ def test_every_file_of_the_odd_collection_ends_in_pixels_or_rejects(pipeline):
     passed = [row["path"] for row in broken if row["reason"] is None]
     assert len(broken) > 10
     assert passed == ["odd/pngsuite/xcsn0g01.png"]  # Pillow does not check its pixels' CRC
+
+
+def _inherited() -> list[str]:
+    return [path for path in [os.environ.get("PYTHONPATH")] if path]
