@@ -249,6 +249,18 @@ def test_a_fingerprint_that_names_nothing_is_refused(run: Run) -> None:
         run.upstream(FEATURIZE, "f9")
 
 
+def test_a_result_that_its_stage_refused_is_taken_only_to_look_into_it(run: Run) -> None:
+    finish_all(run)
+    finish(run, PREPROCESS, "a1 p2", refused="most photos are rejected")
+    for asked in (PREPROCESS, FEATURIZE):
+        with pytest.raises(StaleError, match=f"^{PREPROCESS} stopped in .*: most photos"):
+            run.upstream(asked)
+    with pytest.raises(ValueError, match="PIXELS must name a result finished"):
+        run.upstream(PREPROCESS, "p2")
+    assert run.upstream(PREPROCESS, even_refused=True).lineage["pixels"] == "p2"
+    assert run.upstream(PREPROCESS, "p2", even_refused=True).lineage["pixels"] == "p2"
+
+
 # A manifest that cannot be read
 
 
