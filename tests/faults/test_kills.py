@@ -18,7 +18,8 @@ pytestmark = pytest.mark.slow
 PREPROCESS, FEATURIZE, PCA, CLASSIFY = "02_preprocess", "03_featurize", "04_pca", "05_classify"
 
 #: parts after which a stage is struck: a third of them or so
-PARTS = 40 if REAL.is_dir() else 6
+PARTS_OF_THE_SAMPLE = 6
+PARTS = 40 if REAL.is_dir() else PARTS_OF_THE_SAMPLE
 POINTS = {
     PREPROCESS: Fault("os.rename", r"/pixels/\w+/part-", at=PARTS),
     FEATURIZE: Fault("os.rename", r"/features/\w+/part-", at=PARTS),
@@ -116,7 +117,7 @@ def test_a_finished_run_computes_nothing(reference: Reference, ledger: Callable[
 def test_the_command_with_a_killed_kernel(tmp_path: Path, ledger: Callable[..., None]) -> None:
     """The whole of ``python -m helpers run``: notebooks, papermill, the kernel."""
     run, counts = tmp_path / "run", tmp_path / "counts"
-    fault = replace(POINTS[FEATURIZE], victim="driver")
+    fault = replace(POINTS[FEATURIZE], at=PARTS_OF_THE_SAMPLE, victim="driver")
     command = [sys.executable, "-m", "helpers", "run"]
     command += ["--params", str(ROOT / "notebooks" / "params" / "sample.yaml")]
     command += ["-p", "RUN_URI", str(run)]
