@@ -83,7 +83,7 @@ def build_network(settings: Mapping[str, Any]) -> Path:
     networks = Path(parameters.RUN_URI) / NETWORKS
     pixels = preprocess.pixels_fingerprint(parameters)
     built = backbones.network(
-        parameters, locate(str(networks)), new_run(), pixels, calibration=list
+        parameters, locate(str(networks)), new_run(), pixels, calibration=dict
     )
     [folder] = networks.glob(f"{built.fingerprint}-*")
     return folder

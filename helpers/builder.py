@@ -172,6 +172,7 @@ def _quantised(graph: Any, calibration: Path, batch: int) -> Any:
 
 def main(folder: Path) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ["KERAS_BACKEND"] = "tensorflow"
     try:
         answer = build(folder)
     except RefusedError as error:

@@ -70,6 +70,7 @@ class OpenvinoEngine:
         compiled = core.compile_model(model, "CPU", settings)
         if compiled.get_property("INFERENCE_PRECISION_HINT") != hint:
             raise RuntimeError(f"PRECISION must be one this processor has, got {precision!r}")
+        self._openvino = openvino
         self._request = compiled.create_infer_request()
         self._batch = int(network.request["batch"])
         self._width = network.width
@@ -78,13 +79,24 @@ class OpenvinoEngine:
         """Features of RGB photos, computed in the fixed batch, photos of one size together."""
         result = np.empty((len(photos), self._width), np.float32)
         for indices in _batches(photos, self._batch):
-            stacked = np.stack([photos[i] for i in indices])
-            if len(indices) < self._batch:
-                short = self._batch - len(indices)
-                stacked = np.pad(stacked, ((0, short), (0, 0), (0, 0), (0, 0)))
-            outputs = self._request.infer({0: stacked}, share_inputs=True, share_outputs=True)
-            result[indices] = outputs[0][: len(indices)]
+            pixels = self._input((self._batch, *photos[indices[0]].shape))
+            for place, i in enumerate(indices):
+                pixels[place] = photos[i]
+            pixels[len(indices) :] = 0
+            # Less between two photos than by infer() with its arguments: 2 % of the time.
+            self._request.start_async()
+            self._request.wait()
+            result[indices] = self._request.get_output_tensor(0).data[: len(indices)]
         return result
+
+    def _input(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        """The network's input tensor, as an array of this shape to write the photos to."""
+        tensor = self._request.get_input_tensor(0)
+        if tuple(tensor.shape) != shape:
+            tensor = self._openvino.Tensor(self._openvino.Type.u8, list(shape))
+            self._request.set_input_tensor(0, tensor)
+        array: NDArray[np.uint8] = tensor.data
+        return array
 
 
 class KerasEngine:

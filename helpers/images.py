@@ -29,7 +29,7 @@ REASONS = {
     "too_many_pixels": "more pixels than MAX_PIXELS, as its header says; not decoded",
     "extreme_aspect": "longer side over shorter side above MAX_ASPECT; not decoded",
     "not_an_image": "no image format is recognised",
-    "unsupported": "an image, but of a format or mode that is not read here",
+    "unsupported": "of a format, a mode or a packing in an archive that is not read here",
     "truncated": "the file breaks off",
     "undecodable": "the decoder refuses the file",
     "decode_limit": "decoding took too long, too much memory, or killed the process",

@@ -6,6 +6,7 @@ computing sample variances"); the driver takes the eigenvectors of the covarianc
 """
 
 import io
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -37,7 +38,7 @@ ARRAYS = "model.npz"
 
 _CSV_PIECES = "_csv"
 _ROWS_AT_ONCE = 2048
-_ROWS_A_FILE = 4096
+_MOST_ROWS_A_FILE = 4096
 Floats = NDArray[np.float64]
 
 
@@ -332,8 +333,9 @@ def _write_scores(
 ) -> None:
     """Write ``scores/`` and ``pca_features.csv``; tasks write both in pieces."""
     chunks = []
-    for number, start in enumerate(range(0, len(places), _ROWS_A_FILE)):
-        rows = places.slice(start, _ROWS_A_FILE)
+    even = math.ceil(len(places) / math.ceil(len(places) / _MOST_ROWS_A_FILE))
+    for number, start in enumerate(range(0, len(places), even)):
+        rows = places.slice(start, even)
         photos = shown.join(rows.select(["image_id"]), "image_id", join_type="left semi")
         chunks.append(_Chunk(number, _parts(rows), photos.sort_by("path")))
     shared = spark.sparkContext.broadcast(model)

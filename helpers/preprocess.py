@@ -20,6 +20,7 @@ from helpers.parameters import Parameters, fingerprint
 from helpers.sandbox import Sandbox
 from helpers.stage import Stage, is_retried
 from helpers.storage import live, tables
+from helpers.storage.archive import UnsupportedPackingError
 from helpers.storage.location import locate
 from helpers.storage.parts import MOST_BYTES, Parts, part_name, part_rows
 from helpers.storage.run import Record, Run, require_sum
@@ -154,15 +155,21 @@ def modes_met(result: Preprocessed) -> dict[str, int]:
 
 
 def examples(result: Preprocessed, number: int) -> list[tuple[str, Image.Image, Image.Image]]:
-    """Path, original and stored picture of decoded photos, spread over the catalogue."""
+    """Path, original and stored picture of decoded photos, spread over the catalogue.
+
+    A photo that can no longer be read is left out.
+    """
     decoded = result.photos.filter(pc.equal(result.photos["table"], live.PIXELS))
     picked = np.linspace(0, len(decoded) - 1, min(number, len(decoded))).round().astype(int)
     shown = []
     rows = decoded.take(picked)
-    for photo, row in zip(result.catalogue.photos(rows), rows.to_pylist(), strict=True):
+    originals = result.catalogue.source.read_all(result.catalogue.photos(rows))
+    for (photo, content), row in zip(originals, rows.to_pylist(), strict=True):
+        if isinstance(content, OSError):
+            continue
         stored = result.pixels.read(row["part"], ["height", "width", "pixels"])
         after = Image.fromarray(rgb(stored.slice(row["row"], 1))[0])
-        before = images.visible(result.catalogue.source.read(photo))
+        before = images.visible(content)
         shown.append((photo.path, before or after, after))
     return shown
 
@@ -239,7 +246,9 @@ def _make_part(unit: _Unit, work: _Work, sandbox: Sandbox, retried: bool) -> Non
             readable.append(photo)
     for photo, content in work.source.read_all(readable):
         if isinstance(content, OSError):
-            refused.add(photo, "unreadable", " ".join(str(content).split()))
+            packed = isinstance(content, UnsupportedPackingError)
+            reason = "unsupported" if packed else "unreadable"
+            refused.add(photo, reason, " ".join(str(content).split()))
             continue
         image_id = hashlib.sha256(content).hexdigest()
         try:

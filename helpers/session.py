@@ -139,4 +139,5 @@ def _defaults(home: Path) -> dict[str, str]:
         "spark.executorEnv.OMP_NUM_THREADS": "1",
         "spark.executorEnv.OPENBLAS_NUM_THREADS": "1",
         "spark.executorEnv.LC_ALL": "C.UTF-8",
+        "spark.executorEnv.KERAS_BACKEND": "tensorflow",
     }

@@ -140,10 +140,7 @@ def _by_blocks(rows: list[dict[str, str]], seed: int) -> Drawn:
             turns[f"{row['label']}/{frame[1] or 'r0'}"].append((int(frame[2]), row))
     drawn: Drawn = {}
     for turn, frames in turns.items():
-        if len(frames) < BLOCKS:
-            single += [row for _, row in frames]
-        else:
-            drawn |= _one_turn(turn, frames, seed)
+        drawn |= _one_turn(turn, frames, seed)
     return drawn | _by_photo(single, seed)
 
 

@@ -26,6 +26,10 @@ _HEADER = 30  # bytes of a zip member's local header before its name
 _HEADER_ROOM = 1024  # bytes read beyond it for name and extra field: nearly always enough
 
 
+class UnsupportedPackingError(OSError):
+    """A member that is encrypted, or compressed by a method that is not read here."""
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
     """A file inside an archive: where its bytes begin, how many, and how they are packed."""
@@ -122,14 +126,15 @@ def read(archive: Location, offset: int, stored: int, method: int, crc: int, mos
 
     Raises
     ------
+    UnsupportedPackingError
+        If it is encrypted, or neither stored nor deflated.
     OSError
-        If its bytes cannot be read, are packed in a way that is not supported or do not match
-        their checksum.
+        If its bytes cannot be read or do not match their checksum.
     """
     if crc == NO_CRC:
         return archive.read(offset, stored)
     if method not in (STORED, DEFLATED):
-        raise OSError("packed in a way that is not read here: neither stored nor deflated")
+        raise UnsupportedPackingError("encrypted, or neither stored nor deflated in the archive")
     if stored > most + most // 100 + _HEADER_ROOM:
         raise OSError(f"{stored:,} packed bytes where the listing said {most:,} unpacked ones")
     packed = archive.read(offset, _HEADER + _HEADER_ROOM + stored)

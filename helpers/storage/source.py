@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,8 @@ from helpers.storage.ahead import ahead
 from helpers.storage.location import Entry, Folder, Location, locate
 
 _GLOB = re.compile(r"[*?\[]")
+_HANDFUL = 8  # photos
+_HANDFUL_BYTES = 256 * 1024
 
 
 class Member(NamedTuple):
@@ -86,7 +89,11 @@ class Source:
             except OSError as error:
                 return photo, error
 
-        return ahead(attempt, photos, self.base.concurrency, lambda photo: photo.length)
+        def read_handful(photos: list[Photo]) -> list[tuple[Photo, bytes | OSError]]:
+            return list(map(attempt, photos))
+
+        read = ahead(read_handful, _handfuls(photos), self.base.concurrency, _bytes)
+        return chain.from_iterable(read)
 
 
 def open_source(uri: str) -> Source:
@@ -121,6 +128,22 @@ def _local(uri: str, folder: Folder) -> Source:
             f"SOURCE_URI must be a folder, a glob or an archive, got the file {uri!r}"
         )
     raise FileNotFoundError(f"SOURCE_URI must be there, got {uri!r}: no such folder or archive")
+
+
+def _handfuls(photos: Iterable[Photo]) -> Iterator[list[Photo]]:
+    """Small photos several together: a thread takes as long to be handed one as to read it."""
+    handful: list[Photo] = []
+    for photo in photos:
+        handful.append(photo)
+        if len(handful) == _HANDFUL or _bytes(handful) > _HANDFUL_BYTES:
+            yield handful
+            handful = []
+    if handful:
+        yield handful
+
+
+def _bytes(photos: list[Photo]) -> int:
+    return sum(photo.length for photo in photos)
 
 
 def _globbed(uri: str) -> Source:

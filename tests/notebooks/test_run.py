@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,23 @@ def test_the_csv_has_a_row_for_each_photo_decoded(
     assert len(table) == manifest["counts"]["pixels"]
     assert list(table.columns[:3]) == ["path", "label", "side"]
     assert len(table.columns) == 3 + manifest["pca"]["components"]
+
+
+def test_other_parameters_down_to_one_component(finished: tuple[Path, str], tmp_path: Path) -> None:
+    again = tmp_path / "run"
+    shutil.copytree(finished[0], again)
+    chosen = ["-p", "COMPONENTS", "1", "-p", "SPLIT", "random", "-p", "CLASSIFIER", "random_forest"]
+    command = [sys.executable, "-m", "helpers", "run", "--only", "04_pca", "05_classify"]
+    done = subprocess.run(
+        [*command, "-p", "RUN_URI", again, *chosen], capture_output=True, text=True, timeout=SECONDS
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    manifest = json.loads((again / "manifest.json").read_text())
+    assert manifest["pca"]["components"] == 1
+    assert (manifest["classify"]["split"], manifest["classify"]["classifier"]) == (
+        "random",
+        "random_forest",
+    )
 
 
 def test_it_ends_with_a_summary(finished: tuple[Path, str]) -> None:
