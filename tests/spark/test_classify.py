@@ -191,7 +191,7 @@ def test_one_component_is_enough(fruits):
 
 
 def test_a_single_class_is_refused(pipeline):
-    pipeline.add("Limes", 10)
+    pipeline.add("Limes", 40)
     pipeline.ingest()
     pipeline.preprocess()
     pipeline.featurize()

@@ -88,7 +88,7 @@ def test_scores_do_not_depend_on_the_files_they_are_written_to(photos, monkeypat
     photos.featurize()
     whole = pca.read_scores(photos.analyse(COMPONENTS=2).snapshot)
     (photos.run / "pca").rename(photos.run.parent / "pca")
-    monkeypatch.setattr(pca, "_ROWS_A_FILE", 4)
+    monkeypatch.setattr(pca, "_MOST_ROWS_A_FILE", 4)
     pieces = pca.read_scores(photos.analyse(COMPONENTS=2).snapshot)
     assert len(list((photos.table("pca") / "scores").iterdir())) == 6
     assert pieces.sort_by("image_id").equals(whole.sort_by("image_id"))

@@ -137,10 +137,22 @@ def test_other_names_are_photos_each_for_itself(name: str) -> None:
     assert len(set(groups)) == 100
 
 
-def test_a_film_too_short_for_blocks_is_drawn_by_photo() -> None:
-    drawn = sides(film(24))
-    assert shares(drawn)["test"] == pytest.approx(0.2, abs=0.03)
-    assert "gap" not in drawn.values()
+@pytest.mark.parametrize("frames", [5, 11, 24])
+def test_few_frames_of_a_turn_are_blocked_too(frames: int) -> None:
+    """As LIMIT leaves them: no test frame next to a training frame without the gap's angle."""
+    whole, every = 330, 330 // frames
+    thinned = film(whole, labels=15).to_pylist()[::every]
+    apart = whole // BLOCKS - 1
+    for turn in turns(sides(table(thinned))).values():
+        first, last = min(turn), max(turn)
+        span = last - first + 1
+        for number, side in turn.items():
+            for other in turn if side == "test" else ():
+                distance = abs(other - number)
+                if turn[other] == "train":
+                    assert min(distance, span - distance) > min(apart, span // BLOCKS - 1)
+    share = shares(sides(table(thinned)))
+    assert share["test"] == pytest.approx(0.2, abs=0.07)
 
 
 # Random
