@@ -1,12 +1,14 @@
 """bfloat16 and int8 beside float32: speed of 03, error of the features, accuracy of 05."""
 
+import os
+import shutil
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks import compare, stages
 from benchmarks.findings import Goal, Group, Line
-from benchmarks.stages import AGAIN, FEATURIZE, INGEST, PREPROCESS
+from benchmarks.stages import AGAIN, CLASSIFY, FEATURIZE, INGEST, PCA, PREPROCESS
 from benchmarks.work import Work
 from helpers.backbones import instruction_set
 from helpers.storage.location import locate
@@ -65,9 +67,10 @@ def _missing() -> dict[str, str]:
 def _accuracy(work: Work, precision: str) -> Goal:
     """Points of accuracy between a precision and float32, all photos of the plan classified."""
     photos = work.photos.folder(work.plan.photos)
-    run = work.new_run(f"{precision}-whole")
+    run = work.new_folder(f"runs/{precision}-whole")
+    shutil.copytree(work.whole_run, run, copy_function=os.link)
     settings = work.settings(run, photos, PRECISION=precision)
-    work.processes.call(stages.run, settings)
+    work.processes.call(stages.run, settings, (FEATURIZE, PCA, CLASSIFY))
     accuracy, expected = _of_05(run), _of_05(work.whole_run)
     error = compare.relative_error(
         compare.features_by_path(run), compare.features_by_path(work.whole_run)

@@ -4,6 +4,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -59,17 +60,20 @@ class Bucket(Location):
         return Bucket(self.bucket, self.key.rpartition("/")[0])
 
     def entries(self) -> Iterator[Entry]:
-        for page in self._pages():
-            for item in page.get("Contents", ()):
-                modified = round(item["LastModified"].timestamp() * 1_000_000)
-                yield Entry(item["Key"][len(self._prefix) :], item["Size"], modified)
+        # S3 gives one page after another, so folders are listed side by side.
+        prefixes = [self._prefix]
+        with ThreadPoolExecutor(self.concurrency) as pool:
+            while 0 < len(prefixes) < self.concurrency:
+                levels = list(pool.map(lambda prefix: self._listed(prefix, "/"), prefixes))
+                prefixes = [folder for _, folders in levels for folder in folders]
+                for entries, _ in levels:
+                    yield from entries
+            for entries, _ in pool.map(self._listed, prefixes):
+                yield from entries
 
     def folders(self) -> list[str]:
-        return sorted(
-            item["Prefix"][len(self._prefix) : -1]
-            for page in self._pages(Delimiter="/")
-            for item in page.get("CommonPrefixes", ())
-        )
+        _, prefixes = self._listed(self._prefix, "/")
+        return sorted(prefix[len(self._prefix) : -1] for prefix in prefixes)
 
     def is_file(self) -> bool:
         try:
@@ -155,10 +159,17 @@ class Bucket(Location):
         with self._plainly():
             return getattr(client(), operation)(Bucket=self.bucket, Key=self.key, **arguments)
 
-    def _pages(self, **arguments: Any) -> Iterator[Any]:
+    def _listed(self, prefix: str, delimiter: str = "") -> tuple[list[Entry], list[str]]:
+        """The objects below a prefix, and the prefixes there that end with the delimiter."""
+        entries, prefixes = [], []
         with self._plainly():
             listing = client().get_paginator("list_objects_v2")
-            yield from listing.paginate(Bucket=self.bucket, Prefix=self._prefix, **arguments)
+            for page in listing.paginate(Bucket=self.bucket, Prefix=prefix, Delimiter=delimiter):
+                for item in page.get("Contents", ()):
+                    modified = round(item["LastModified"].timestamp() * 1_000_000)
+                    entries.append(Entry(item["Key"][len(self._prefix) :], item["Size"], modified))
+                prefixes += [item["Prefix"] for item in page.get("CommonPrefixes", ())]
+        return entries, prefixes
 
     @contextmanager
     def _plainly(self) -> Iterator[None]:

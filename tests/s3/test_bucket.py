@@ -121,6 +121,16 @@ def test_more_than_a_page_is_listed_and_deleted(place: Location) -> None:
     assert listed(place.parent) == ["beside"]
 
 
+@pytest.mark.parametrize("classes", [3, 40])
+def test_folders_are_listed_each_file_once(classes: int, place: Location) -> None:
+    """More folders than are listed side by side, and fewer."""
+    keys = [f"{side}/{label}/{n}" for side in "ab" for label in range(classes) for n in range(2)]
+    keys += ["beside", "a/beside", "a/0/deep/er", "/", "a//b"]
+    for key in keys:
+        (place / key).write(b"")
+    assert listed(place) == sorted(keys)
+
+
 def test_a_prefix_ends_at_a_slash(bucket: Location) -> None:
     for key in ("photos/1.jpg", "photos2/2.jpg", "photos"):
         (bucket / key).write(b"")
