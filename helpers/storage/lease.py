@@ -39,8 +39,8 @@ def lease(
 ) -> Iterator[None]:
     """Hold the lease at ``location`` while the block runs.
 
-    A lease already there is watched: it is taken over if its process is dead on this host or
-    if it does not beat for ``watch_seconds``.
+    A lease already there is watched: it is taken over if its process is dead on this machine
+    or if it does not beat for ``watch_seconds``.
 
     Parameters
     ----------
@@ -160,10 +160,8 @@ def _parsed(content: bytes | None) -> dict[str, Any] | None:
 
 
 def _is_dead(holder: dict[str, Any]) -> bool:
-    if holder["host"] != socket.gethostname():
+    if (holder["host"], holder["boot_id"]) != (socket.gethostname(), _boot_id()):
         return False
-    if holder["boot_id"] != _boot_id():
-        return True
     try:
         os.kill(holder["pid"], 0)
     except ProcessLookupError:
@@ -175,6 +173,11 @@ def _is_dead(holder: dict[str, Any]) -> bool:
 
 @lru_cache(maxsize=1)
 def _boot_id() -> str:
-    """Identity of this start of this machine; empty where the system does not tell it."""
-    file = Path("/proc/sys/kernel/random/boot_id")
-    return file.read_text().strip() if file.exists() else ""
+    """Within what process numbers mean the same: a start of the machine, and a container in it.
+
+    Machines and containers may share a host name. Empty where the system does not tell it.
+    """
+    boot, processes = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+    if not boot.exists():
+        return ""
+    return f"{boot.read_text().strip()} {processes.readlink()}"
