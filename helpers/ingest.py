@@ -30,6 +30,7 @@ ENDINGS = (
 SKIP_RULES = {
     "hidden": "a name on the path begins with . or _",
     "folder_marker": "an S3 key that ends with /, or a link to a folder: it is not entered",
+    "not_a_file": "in an archive: a link, a device, or a name that leads outside",
     "name_not_utf8": "the name is not UTF-8",
     "outside_glob": "the glob does not take it",
     "other_ending": "no ending of an image file",
@@ -80,8 +81,8 @@ def ingest(parameters: Parameters) -> Catalogue:
     run = Run(locate(parameters.RUN_URI))
     in_place = _in_place(parameters, run)  # refuses before anything is written
     with Stage(run, STAGE) as stage:
-        source = in_place or _fetched(parameters.SOURCE_URI, run)
-        rows, members, skipped = _listed(source, parameters)
+        source, stayed = (in_place, 0) if in_place else _fetched(parameters.SOURCE_URI, run)
+        rows, members, skipped = _listed(source, parameters, stayed)
         images = _table(rows)
         require_sum("files found", len(rows) + sum(skipped.values()), images=len(images), **skipped)
         if not rows:
@@ -148,20 +149,25 @@ def _in_place(parameters: Parameters, run: Run) -> Source | None:
     return source
 
 
-def _fetched(uri: str, run: Run) -> Source:
-    """A source that cannot be read in place, downloaded or unpacked below the run, once."""
-    kaggle = uri.startswith("kaggle://")
-    return Source(_downloaded(uri, run) if kaggle else _unpacked(locate(uri), run))
+def _fetched(uri: str, run: Run) -> tuple[Source, int]:
+    """A source that cannot be read in place, downloaded or unpacked below the run, once.
+
+    The number is of what stayed in the archive, being no file.
+    """
+    if uri.startswith("kaggle://"):
+        return Source(_downloaded(uri, run)), 0
+    place, stayed = _unpacked(locate(uri), run)
+    return Source(place), stayed
 
 
-def _unpacked(packed: Location, run: Run) -> Location:
+def _unpacked(packed: Location, run: Run) -> tuple[Location, int]:
     identity = {"from": packed.uri, "length": packed.length()}
     place = run.table(UNPACKED) / fingerprint(identity)
     to = place / packed.name.partition(".")[0]  # the name that labels photos in no folder
     if not (place / COMPLETE).is_file():
-        archive.unpack(packed, to)
-        snapshots.write_json(place / COMPLETE, identity)
-    return to
+        stayed = archive.unpack(packed, to)
+        snapshots.write_json(place / COMPLETE, {**identity, "stayed": stayed})
+    return to, int(snapshots.read_json(place / COMPLETE)["stayed"])
 
 
 def _downloaded(uri: str, run: Run) -> Location:
@@ -188,14 +194,15 @@ Row = tuple[str, str, str | None, int, int]
 
 
 def _listed(
-    source: Source, parameters: Parameters
+    source: Source, parameters: Parameters, stayed: int
 ) -> tuple[list[Row], dict[str, Member], dict[str, int]]:
     """Rows of the catalogue by path, members of the archive, and skipped files by rule."""
-    skipped: Counter[str] = Counter()
+    skipped = Counter({"not_a_file": stayed})
     rows: dict[str, Row] = {}
     members: dict[str, Member] = {}
     for entry, member in source.entries():
-        rule = _skip_rule(entry.path, source)
+        is_file = member is None or member.method != archive.NOT_A_FILE
+        rule = _skip_rule(entry.path, source) if is_file else "not_a_file"
         label = None if rule else _label(entry.path, source, parameters.LABEL_LEVEL)
         if rule or label is None:
             skipped[rule or "no_label"] += 1

@@ -17,6 +17,7 @@ ZIPPED, TARRED, COMPRESSED = (".zip",), (".tar",), (".tar.gz", ".tgz", ".tar.bz2
 SEPARATOR = "!/"
 DEFLATED = zipfile.ZIP_DEFLATED
 STORED = zipfile.ZIP_STORED
+NOT_A_FILE = -2
 NO_CRC = -1
 _BROKEN = (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError)
 
@@ -32,7 +33,10 @@ class UnsupportedPackingError(OSError):
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A file inside an archive: where its bytes begin, how many, and how they are packed."""
+    """A file inside an archive: where its bytes begin, how many, and how they are packed.
+
+    A link or a device has the method ``NOT_A_FILE``, and no bytes.
+    """
 
     path: str
     length: int
@@ -100,14 +104,15 @@ def _tarred(file: io.BufferedReader) -> Iterator[Member]:
             if place is None:
                 raise tarfile.ReadError(f"{item.name} is a link to nothing: {item.linkname}")
             files[item.name] = place
-            if place.isreg():
+            if not place.isdir():
+                is_file = place.isreg()
                 yield Member(
                     path=item.name.removeprefix("./"),
-                    length=place.size,
+                    length=place.size if is_file else 0,
                     modified=int(place.mtime * 1_000_000),
                     offset=place.offset_data,
-                    stored=place.size,
-                    method=STORED,
+                    stored=place.size if is_file else 0,
+                    method=STORED if is_file else NOT_A_FILE,
                     crc=NO_CRC,
                 )
         _require_end(tar)
@@ -154,16 +159,22 @@ def read(archive: Location, offset: int, stored: int, method: int, crc: int, mos
     return packed
 
 
-def unpack(archive: Location, to: Location) -> None:
-    """Unpack a compressed tar below ``to``; names that lead outside are left out, so are links.
+def unpack(archive: Location, to: Location) -> int:
+    """Unpack a compressed tar below ``to``; links, devices and names that lead outside stay.
 
     A hard link is no such link but a file, whose bytes were packed under another name.
+
+    Returns
+    -------
+    int
+        How many stayed.
 
     Raises
     ------
     ValueError
         If it is no such archive, or breaks off.
     """
+    stayed = 0
     try:
         with archive.open() as file, tarfile.open(fileobj=file, mode="r:*") as tar:
             for item in tar:
@@ -171,9 +182,12 @@ def unpack(archive: Location, to: Location) -> None:
                 path = item.name.removeprefix("./")
                 if content and not path.startswith("/") and ".." not in path.split("/"):
                     (to / path).write_stream(iter(partial(content.read, _CHUNK), b""))
+                elif not item.isdir():
+                    stayed += 1
             _require_end(tar)
     except (*_BROKEN, KeyError) as error:  # KeyError: a link to nothing
         raise ValueError(f"not a readable archive: {archive.uri} ({error})") from error
+    return stayed
 
 
 def as_entry(member: Member, archive: str) -> Entry:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.storage import archive
-from helpers.storage.archive import Member, as_entry, members, unpack
+from helpers.storage.archive import NOT_A_FILE, Member, as_entry, members, unpack
 from helpers.storage.location import Entry, Folder
 
 MICRO = 1_000_000
@@ -299,7 +299,13 @@ def with_links(path: Path, mode: str = "w") -> Folder:
 
 def test_a_hard_link_in_a_tar_is_a_file_and_other_links_are_not(tmp_path: Path) -> None:
     place = with_links(tmp_path / "photos.tar")
-    assert contents(place) == {"a/1.jpg": b"one", "b/1.jpg": b"one"}
+    methods = {member.path: member.method for member in members(place)}
+    assert [path for path, method in methods.items() if method == NOT_A_FILE] == [
+        "c/1.jpg",
+        "e",
+        "f",
+    ]
+    assert contents(place).items() >= {"a/1.jpg": b"one", "b/1.jpg": b"one"}.items()
 
 
 def test_a_hard_link_to_nothing_is_refused(tmp_path: Path) -> None:
@@ -427,6 +433,7 @@ def test_names_that_lead_outside_are_left_out(tmp_path: Path) -> None:
 def test_of_links_only_hard_ones_inside_the_archive_are_unpacked(tmp_path: Path) -> None:
     place = with_links(tmp_path / "photos.tar.gz", "w:gz")
     assert unpacked(place, tmp_path / "to") == {"a/1.jpg": b"one", "b/1.jpg": b"one"}
+    assert unpack(place, Folder(str(tmp_path / "again"))) == 3  # one link, two devices
 
 
 def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import os
 import sys
 import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -264,12 +264,18 @@ def pack_zip(path: Path, files: dict[str, bytes]) -> Path:
     return path
 
 
-def pack_tar(path: Path, files: dict[str, bytes], mode: str = "w") -> Path:
+def pack_tar(
+    path: Path, files: dict[str, bytes], mode: str = "w", links: Iterable[str] = ()
+) -> Path:
     with tarfile.open(path, mode) as file:  # type: ignore[call-overload]
         for name, content in files.items():
             item = tarfile.TarInfo(name)
             item.size, item.mtime = len(content), TIME
             file.addfile(item, io.BytesIO(content))
+        for name in links:
+            item = tarfile.TarInfo(name)
+            item.type, item.linkname = tarfile.SYMTYPE, "1.jpg"
+            file.addfile(item)
     return path
 
 
@@ -322,6 +328,16 @@ def test_of_two_members_of_one_name_the_later_counts(
     taken = take(tmp_path / "fruit.zip")
     assert [row[3] for row in rows(taken)] == [b"the second"]
     assert taken.skipped == {"superseded": 1}
+
+
+@pytest.mark.parametrize(("name", "mode"), [("fruit.tar", "w"), ("fruit.tar.gz", "w:gz")])
+def test_links_in_an_archive_are_counted(
+    name: str, mode: str, take: Callable[..., Catalogue], tmp_path: Path
+) -> None:
+    source = pack_tar(tmp_path / name, {"a/1.jpg": b"123"}, mode, links=["a/2.jpg", "a/3.jpg"])
+    for _ in range(2):  # the second time it is unpacked already
+        taken = take(source)
+        assert (len(taken.images), taken.skipped, taken.found) == (1, {"not_a_file": 2}, 3)
 
 
 def test_a_compressed_archive_is_unpacked_once(
