@@ -162,7 +162,7 @@ def _quantised(graph: Any, calibration: Path, batch: int) -> Any:
         import nncf
     except ImportError as error:
         raise RefusedError(
-            "PRECISION='int8' needs NNCF: pip install 'fruit-features[int8]'"
+            "PRECISION='int8' needs NNCF: pip install '.[int8]' in the project's folder"
         ) from error
 
     with np.load(calibration) as arrays:

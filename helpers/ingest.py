@@ -181,7 +181,7 @@ def _downloaded(uri: str, run: Run) -> Location:
             import kagglehub
         except ImportError as error:
             raise ValueError(
-                f"{uri} needs kagglehub: pip install 'fruit-features[kaggle]'"
+                f"{uri} needs kagglehub: pip install '.[kaggle]' in the project's folder"
             ) from error
         downloaded = Folder(kagglehub.dataset_download(f"{owner}/{name}"))
         for entry in downloaded.entries():
