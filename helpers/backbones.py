@@ -104,7 +104,7 @@ def network(
     request, weights = _request(parameters, pixels)
     for name in table.folders():
         kept = snapshots.Snapshot(table / name)
-        if (kept.location / snapshots.MANIFEST).is_file() and kept.manifest["request"] == request:
+        if kept.is_whole and kept.manifest["request"] == request:
             return _loaded(kept, name.partition("-")[0])
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)

@@ -425,12 +425,13 @@ def _read(
         # A class may be named "7" or "NA": a label is text.
         pd.read_csv(
             io.BytesIO((snapshot / name).read()),
-            index_col="label",
-            dtype={"label": str},
+            index_col=0,
+            dtype={0: str},
             keep_default_na=False,
         )
         for name in (PER_CLASS, CONFUSION)
     )
+    confusion.columns = confusion.index  # pandas renames a column, as of a class named "label"
     baselines = {
         name: Merit(value["accuracy"], value["macro_f1"])
         for name, value in stated["baselines"].items()

@@ -21,7 +21,7 @@ from helpers.storage import live, tables
 from helpers.storage.ahead import ahead
 from helpers.storage.location import locate
 from helpers.storage.parts import Parts, part_name
-from helpers.storage.run import Record, Run, require_sum
+from helpers.storage.run import Record, Run, StaleError, require_sum
 
 STAGE = "03_featurize"
 
@@ -133,11 +133,22 @@ def matrix(rows: pa.Table) -> NDArray[np.float32]:
 
 
 def decoded(run: Run, record: Record) -> tuple[Parts, pa.Table]:
-    """The store of pixels and the decoded photos in the lineage of a record, sorted by path."""
+    """The store of pixels and the decoded photos in the lineage of a record, sorted by path.
+
+    Raises
+    ------
+    StaleError
+        If a photo is in no table any more.
+    """
     catalogue = ingest.catalogue(run, record)
     pixels, rejects = preprocess.stores(run, record.lineage["pixels"])
     photos = live.photos(catalogue.images, pixels, rejects)
-    return pixels, photos.filter(pc.equal(photos["table"], live.PIXELS))
+    if missing := photos["table"].null_count:
+        raise StaleError(
+            f"{missing:,} of {len(photos):,} photos are neither in {pixels.location.uri} nor among "
+            f"its rejects: rerun {preprocess.STAGE}"
+        )
+    return pixels, live.decoded(photos)
 
 
 def _require_size(upstream: Record, needed: int) -> None:

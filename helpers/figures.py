@@ -15,7 +15,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import AutoLocator, PercentFormatter
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -43,7 +43,7 @@ def save(figure: Figure, location: Location) -> None:
 def class_counts(labels: Sequence[str], sides: Sequence[str | None]) -> Figure:
     """Photos of each class, stacked by the side that their folder names."""
     named = pd.Series(sides, dtype=object).fillna(_SIDES[-1])
-    counts = pd.crosstab(pd.Series(labels), named)
+    counts = pd.crosstab(pd.Series(map(_plain, labels)), named)
     order = [side for side in _SIDES if side in counts]
     figure, axes = _new(9, 0.6 + 0.22 * len(counts))
     left = np.zeros(len(counts))
@@ -53,19 +53,28 @@ def class_counts(labels: Sequence[str], sides: Sequence[str | None]) -> Figure:
     axes.invert_yaxis()
     axes.margins(y=0.01)
     axes.set_xlabel("photos")
-    axes.legend(title="folder", loc="lower right")
+    axes.legend(title="folder", loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     return figure
 
 
-def gallery(examples: Sequence[tuple[str, Image.Image, Image.Image]]) -> Figure:
-    """Photos before and after preprocessing, one above the other."""
+def gallery(
+    examples: Sequence[tuple[str, Image.Image, tuple[int, int], Image.Image]],
+) -> Figure:
+    """Photos before and after preprocessing, one above the other.
+
+    Parameters
+    ----------
+    examples
+        Path, picture of the file, the file's width and height, and what is stored of it.
+    """
     figure, grid = plt.subplots(
         2, len(examples), figsize=(1.5 * len(examples), 3.8), squeeze=False, layout="constrained"
     )
-    for column, (path, before, after) in zip(grid.T, examples, strict=True):
-        for axes, picture in zip(column, (before, after), strict=True):
+    for column, (path, before, size, after) in zip(grid.T, examples, strict=True):
+        shown = ((before, size), (after, after.size))
+        for axes, (picture, (width, height)) in zip(column, shown, strict=True):
             axes.imshow(picture)
-            axes.set_xlabel(f"{picture.width} x {picture.height}", fontsize=8)
+            axes.set_xlabel(f"{width} x {height}", fontsize=8)
             _bare(axes)
         column[0].set_title(_ending(path), fontsize=7)
     grid[0, 0].set_ylabel("file")
@@ -108,7 +117,7 @@ def feature_values(features: Floats) -> Figure:
     right.hist(features.std(axis=0), bins=50, color=BLUE)
     right.set_xlabel("standard deviation of a feature")
     for axes in (left, right):
-        axes.set_ylabel("features")
+        axes.set_ylabel("number of features")
         axes.spines[["top", "right"]].set_visible(False)
     return figure
 
@@ -129,7 +138,11 @@ def explained_variance(spectrum: Floats, chosen: int) -> Figure:
     shown = min(len(spectrum), max(20, 2 * chosen))
     scree.plot(numbers[:shown], spectrum[:shown], color=BLUE, marker=".", markersize=4)
     scree.set_yscale("log")
-    scree.set_title("Scree plot")
+    scree.set_title(
+        "Scree plot"
+        if shown == len(spectrum)
+        else f"Scree plot, first {shown:,} of {numbers[-1]:,}"
+    )
     scree.set_ylabel("explained variance ratio (log scale)")
     cumulative.plot(numbers, total, color=BLUE)
     cumulative.set_ylim(0, 1.02)
@@ -163,6 +176,8 @@ def components(scores: Floats, labels: Sequence[str], ratios: Floats) -> Figure:
     plane = scores if scores.shape[1] > 1 else np.pad(scores, ((0, 0), (0, 1)))
     figure = classes(plane, labels)
     axes = figure.axes[0]
+    axes.xaxis.set_major_locator(AutoLocator())
+    axes.yaxis.set_major_locator(AutoLocator())
     axes.set_xlabel(f"component 1 ({ratios[0]:.1%} of the variance)")
     if len(ratios) > 1:
         axes.set_ylabel(f"component 2 ({ratios[1]:.1%} of the variance)")
@@ -170,17 +185,19 @@ def components(scores: Floats, labels: Sequence[str], ratios: Floats) -> Figure:
 
 
 def classes(points: Floats, labels: Sequence[str]) -> Figure:
-    """Photos as points of shape (photos, 2), each class with its own colour and marker.
+    """Photos as points of shape (photos, 2), each class with its own pair of colour and marker.
 
-    Where there are more classes than such pairs, they are named in the plot instead.
+    Where there are more classes than such pairs, they are named in the plot instead. Neither axis
+    has numbers.
     """
     figure, axes = _new(9.5, 6)
-    frame = pd.DataFrame({"x": points[:, 0], "y": points[:, 1], "label": labels})
+    named = list(map(_plain, labels))
+    frame = pd.DataFrame({"x": points[:, 0], "y": points[:, 1], "label": named})
     for i, (label, group) in enumerate(frame.groupby("label")):
         colour = COLOURS[i % len(COLOURS)]
-        marker = MARKERS[i // len(COLOURS) % len(MARKERS)]
+        marker = MARKERS[i % len(MARKERS)]
         (line,) = axes.plot(group["x"], group["y"], marker, color=colour, label=str(label))
-        line.set(markersize=4, alpha=0.7, markeredgewidth=0)
+        line.set(markersize=5.5, alpha=0.7, markeredgewidth=0)
     centres = frame.groupby("label").median()
     if len(centres) <= len(COLOURS) * len(MARKERS):
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, frameon=False)
@@ -192,22 +209,26 @@ def classes(points: Floats, labels: Sequence[str]) -> Figure:
     return figure
 
 
-def loadings(correlations: Floats, ratios: Floats) -> Figure:
-    """Each feature's loadings on the first two components, inside the circle of correlations.
+def loadings(values: Floats, ratios: Floats, standardized: bool) -> Figure:
+    """Each feature's loadings on the first two components.
 
     Parameters
     ----------
-    correlations
-        Shape (2, features): correlation of each feature with the component's scores. Of one
+    values
+        Shape (2, features): covariance of each feature with the component's unit scores. Of one
         component alone, shape (1, features): the features lie on a line.
+    standardized
+        Whether the features have unit variance, so that the loadings are correlations, and all
+        features lie inside a circle of radius 1.
     """
     figure, axes = _new(5.5, 5)
-    second = correlations[1] if len(correlations) > 1 else np.zeros_like(correlations[0])
-    axes.scatter(correlations[0], second, s=8, alpha=0.5, color=BLUE, linewidths=0)
-    axes.add_patch(Circle((0, 0), 1, fill=False, color=GREY))
+    second = values[1] if len(values) > 1 else np.zeros_like(values[0])
+    axes.scatter(values[0], second, s=8, alpha=0.5, color=BLUE, linewidths=0)
     axes.axhline(0, color=GREY, linewidth=0.8)
     axes.axvline(0, color=GREY, linewidth=0.8)
-    axes.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), aspect="equal")
+    if standardized:
+        axes.add_patch(Circle((0, 0), 1, fill=False, color=GREY))
+        axes.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), aspect="equal")
     axes.set_xlabel(f"loading on component 1 ({ratios[0]:.1%} of the variance)")
     if len(ratios) > 1:
         axes.set_ylabel(f"loading on component 2 ({ratios[1]:.1%} of the variance)")
@@ -228,15 +249,24 @@ def merits(accuracies: Mapping[str, float]) -> Figure:
 
 def per_class(table: pd.DataFrame) -> Figure:
     """Precision and recall of each class, the hardest class first."""
-    ordered = table.sort_values("f1")
+    ordered = table.rename(index=_plain).sort_values("f1", kind="stable")
     figure, axes = _new(8, 0.9 + 0.22 * len(ordered))
     axes.hlines(ordered.index, ordered["precision"], ordered["recall"], color=GREY, linewidth=1)
     axes.plot(ordered["precision"], ordered.index, "o", color=BLUE, label="precision")
-    axes.plot(ordered["recall"], ordered.index, "s", color=ORANGE, label="recall")
+    axes.plot(
+        ordered["recall"],
+        ordered.index,
+        "s",
+        color=ORANGE,
+        label="recall",
+        markersize=9,
+        fillstyle="none",
+    )
     axes.invert_yaxis()
     axes.margins(y=0.02)
     axes.set_xlim(-0.02, 1.02)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.set_xlabel("precision, recall")
     axes.legend(loc="lower left")
     return figure
 
@@ -248,12 +278,15 @@ def confusion(matrix: pd.DataFrame) -> Figure:
     size = min(14.0, 3.0 + 0.24 * len(matrix))
     figure, axes = _new(size + 1, size)
     sns.heatmap(
-        pd.DataFrame(shares, index=matrix.index, columns=matrix.columns),
+        pd.DataFrame(shares, index=matrix.index.map(_plain), columns=matrix.columns.map(_plain)),
         ax=axes,
         cmap="cividis",
         vmin=0,
         vmax=1,
         square=True,
+        annot=_counts_to_show(counts),
+        fmt="",
+        annot_kws={"fontsize": 7},
         xticklabels=True,
         yticklabels=True,
         cbar_kws={"label": "share of the true class", "shrink": 0.7},
@@ -262,6 +295,13 @@ def confusion(matrix: pd.DataFrame) -> Figure:
     axes.set_ylabel("true")
     axes.tick_params(labelsize=8 if len(matrix) <= _MOST_NAMED else 6)
     return figure
+
+
+def _counts_to_show(counts: NDArray[np.integer[Any]]) -> NDArray[np.str_] | None:
+    """What to write into the cells of a confusion matrix: photos, where there are any and room."""
+    if len(counts) > _MOST_NAMED:
+        return None
+    return np.where(counts > 0, counts.astype(str), "")
 
 
 def _new(width: float, height: float) -> tuple[Figure, Axes]:
@@ -279,4 +319,9 @@ def _bare(axes: Axes) -> None:
 
 def _ending(path: str) -> str:
     """The last two names of a path, on two lines."""
-    return "\n".join(path.split("/")[-2:])
+    return _plain("\n".join(path.split("/")[-2:]))
+
+
+def _plain(name: str) -> str:
+    """A name as matplotlib is to write it: between two dollar signs it expects mathematics."""
+    return str(name).replace("$", r"\$")

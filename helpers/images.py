@@ -4,6 +4,7 @@ import ctypes
 import io
 import logging
 import math
+import re
 import struct
 import warnings
 from collections.abc import Iterator
@@ -102,17 +103,32 @@ def opened(content: bytes, limits: Limits) -> Image.Image:
         try:
             image = Image.open(io.BytesIO(content), formats=FORMATS)
         except Image.DecompressionBombError as error:
-            raise RejectedError("too_many_pixels", str(error).partition(",")[0]) from error
+            found = re.search(r"\d+", str(error))
+            count = f"{int(found[0]):,} pixels" if found else str(error)
+            detail = f"{count}, above {limits.pixels:,}"
+            raise RejectedError("too_many_pixels", detail) from error
         except UnidentifiedImageError as error:
             raise RejectedError(*_unidentified(content)) from error
         except _DECODER_ERRORS as error:
             raise RejectedError(*_refusal(error)) from error
     width, height = image.size
     if width * height > limits.pixels:
-        raise RejectedError("too_many_pixels", f"{width} x {height} is above {limits.pixels:,}")
+        detail = f"{width * height:,} pixels, above {limits.pixels:,}"
+        raise RejectedError("too_many_pixels", detail)
     if max(image.size) > limits.aspect * min(image.size):
         raise RejectedError("extreme_aspect", f"{width} x {height} is above {limits.aspect:g} : 1")
     return image
+
+
+def kind(image: Image.Image) -> str:
+    """Format, mode and size of an opened photo, and whether its header says that it is turned.
+
+    Nothing is decoded, so what stands behind the picture in a PNG is not known.
+    """
+    in_header = "exif" in image.info or image.format == "TIFF"
+    with _quiet():
+        turned = ", turned" if in_header and _orientation(image) in _TURNED else ""
+    return f"{image.format} {image.mode} {image.width} x {image.height}{turned}"
 
 
 def pixels(image: Image.Image, size: int) -> NDArray[np.uint8]:
@@ -161,24 +177,38 @@ def pixels(image: Image.Image, size: int) -> NDArray[np.uint8]:
             raise RejectedError(*_refusal(error)) from error
 
 
-def visible(content: bytes) -> Image.Image | None:
+def visible(content: bytes, most: int) -> tuple[Image.Image, tuple[int, int]] | None:
     """What can be seen of a photo's file, as it is, to show it; None where there is nothing.
 
     Of a file that breaks off, the part that is there.
+
+    Parameters
+    ----------
+    most
+        Greatest width and height of the picture; a larger one is reduced.
+
+    Returns
+    -------
+    picture, (width, height)
+        The width and the height are the file's.
     """
     with _quiet():
         try:
             image = Image.open(io.BytesIO(content), formats=FORMATS)
         except _DECODER_ERRORS:
             return None
+        size = image.size
         with suppress(*_DECODER_ERRORS, MemoryError):
+            image.draft(None, (most, most))
             _load(image)
         assert isinstance(image, ImageFile.ImageFile)
         image.tile = []  # nothing more to decode: what there is is shown
         try:
-            return _rgb(image)
+            shown = _rgb(image)
+            shown.thumbnail((most, most))
         except (*_DECODER_ERRORS, RejectedError, MemoryError):
             return None
+        return shown, size
 
 
 @contextmanager

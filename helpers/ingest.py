@@ -12,7 +12,7 @@ from helpers.parameters import KAGGLE, Parameters, fingerprint
 from helpers.stage import Stage
 from helpers.storage import archive, snapshots, tables
 from helpers.storage.location import Folder, Location, contains, locate, real
-from helpers.storage.run import Record, Run, require_sum
+from helpers.storage.run import Record, Run, StaleError, require_sum
 from helpers.storage.source import Member, Photo, Source, open_source
 
 STAGE = "01_ingest"
@@ -45,18 +45,34 @@ _TRAIN, _TEST = ("train", "training"), ("test",)
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The photos taken: ``images`` (an Arrow table), and how many files were skipped by rule."""
+    """The photos taken: ``images`` (an Arrow table), and how many files were skipped by rule.
+
+    ``stamp`` is of the archive that holds the photos, if one does.
+    """
 
     images: pa.Table
     source: Source
     fingerprint: str
     skipped: dict[str, int]
     members: dict[str, Member]
+    stamp: str | None
 
     @property
     def found(self) -> int:
         """Files found: those taken and those skipped."""
         return len(self.images) + sum(self.skipped.values())
+
+    def require_unchanged(self) -> None:
+        """Raise if the photos lie in an archive that was replaced: they are read by offset.
+
+        Raises
+        ------
+        StaleError
+        """
+        if self.source.archive is not None:
+            place = self.source.base / self.source.archive
+            if place.stamp() != self.stamp:
+                raise StaleError(f"{place.uri} was replaced since {STAGE} listed it: rerun {STAGE}")
 
     def photos(self, rows: pa.Table) -> list[Photo]:
         """Rows of the catalogue as tasks read them."""
@@ -81,15 +97,17 @@ def ingest(parameters: Parameters) -> Catalogue:
     run = Run(locate(parameters.RUN_URI))
     in_place = _in_place(parameters, run)  # refuses before anything is written
     with Stage(run, STAGE) as stage:
-        source, stayed = (in_place, 0) if in_place else _fetched(parameters.SOURCE_URI, run)
-        rows, members, skipped = _listed(source, parameters, stayed)
+        source, left = (in_place, {}) if in_place else _fetched(parameters.SOURCE_URI, run)
+        found, rows, members, skipped = _listed(source, parameters, left)
         images = _table(rows)
-        require_sum("files found", len(rows) + sum(skipped.values()), images=len(images), **skipped)
+        require_sum("files found", found, images=len(images), **skipped)
         if not rows:
-            found = ", ".join(f"{count:,} {rule}" for rule, count in skipped.items()) or "no file"
-            raise ValueError(f"SOURCE_URI must hold photos, got {parameters.SOURCE_URI!r}: {found}")
+            seen = ", ".join(f"{count:,} {rule}" for rule, count in skipped.items()) or "no file"
+            raise ValueError(f"SOURCE_URI must hold photos, got {parameters.SOURCE_URI!r}: {seen}")
         entering = parameters.entering("images")
-        name = fingerprint({"parameters": entering, "rows": _digest(images)})
+        packed = None if source.archive is None else (source.base / source.archive).stamp()
+        content = {"parameters": entering, "rows": _digest(images), "archive": packed}
+        name = fingerprint(content)
         new = snapshots.find(run.table("images"), name) is None
         if new:
             draft = snapshots.draft(run.table("images"), name, stage.run_id)
@@ -102,16 +120,17 @@ def ingest(parameters: Parameters) -> Catalogue:
                     "parameters": entering,
                     "source": source.base.uri,
                     "archive": source.archive,
+                    "stamp": packed,
                     "skipped": skipped,
                 }
             )
         counts = {
-            "found": len(images) + sum(skipped.values()),
+            "found": found,
             "skipped": skipped,
             "images": len(images),
         }
         stage.finish({"images": name}, entering, counts, images=len(images), worked=new)
-        return Catalogue(images, source, name, skipped, members)
+        return Catalogue(images, source, name, skipped, members, packed)
 
 
 def catalogue(run: Run, record: Record) -> Catalogue:
@@ -131,7 +150,7 @@ def catalogue(run: Run, record: Record) -> Catalogue:
         table = tables.read_parquet(snapshot.location / MEMBERS)
         members = {row.pop("path"): Member(**row) for row in table.to_pylist()}
     source = Source(locate(manifest["source"]), manifest["archive"])
-    return Catalogue(images, source, name, manifest["skipped"], members)
+    return Catalogue(images, source, name, manifest["skipped"], members, manifest["stamp"])
 
 
 def _in_place(parameters: Parameters, run: Run) -> Source | None:
@@ -149,25 +168,25 @@ def _in_place(parameters: Parameters, run: Run) -> Source | None:
     return source
 
 
-def _fetched(uri: str, run: Run) -> tuple[Source, int]:
+def _fetched(uri: str, run: Run) -> tuple[Source, dict[str, int]]:
     """A source that cannot be read in place, downloaded or unpacked below the run, once.
 
-    The number is of what stayed in the archive, being no file.
+    The numbers are of what was left in the archive, by the rule that skips it.
     """
     if uri.startswith("kaggle://"):
-        return Source(_downloaded(uri, run)), 0
-    place, stayed = _unpacked(locate(uri), run)
-    return Source(place), stayed
+        return Source(_downloaded(uri, run)), {}
+    place, left = _unpacked(locate(uri), run)
+    return Source(place), left
 
 
-def _unpacked(packed: Location, run: Run) -> tuple[Location, int]:
-    identity = {"from": packed.uri, "length": packed.length()}
+def _unpacked(packed: Location, run: Run) -> tuple[Location, dict[str, int]]:
+    identity = {"from": packed.uri, "stamp": packed.stamp()}
     place = run.table(UNPACKED) / fingerprint(identity)
     to = place / packed.name.partition(".")[0]  # the name that labels photos in no folder
     if not (place / COMPLETE).is_file():
-        stayed = archive.unpack(packed, to)
-        snapshots.write_json(place / COMPLETE, {**identity, "stayed": stayed})
-    return to, int(snapshots.read_json(place / COMPLETE)["stayed"])
+        left = archive.unpack(packed, to)
+        snapshots.write_json(place / COMPLETE, {**identity, "left": left})
+    return to, snapshots.read_json(place / COMPLETE)["left"]
 
 
 def _downloaded(uri: str, run: Run) -> Location:
@@ -194,13 +213,15 @@ Row = tuple[str, str, str | None, int, int]
 
 
 def _listed(
-    source: Source, parameters: Parameters, stayed: int
-) -> tuple[list[Row], dict[str, Member], dict[str, int]]:
-    """Rows of the catalogue by path, members of the archive, and skipped files by rule."""
-    skipped = Counter({"not_a_file": stayed})
+    source: Source, parameters: Parameters, left: dict[str, int]
+) -> tuple[int, list[Row], dict[str, Member], dict[str, int]]:
+    """Files found; rows of the catalogue by path; members of the archive; skipped files by rule."""
+    found = sum(left.values())
+    skipped = Counter(left)
     rows: dict[str, Row] = {}
     members: dict[str, Member] = {}
     for entry, member in source.entries():
+        found += 1
         is_file = member is None or member.method != archive.NOT_A_FILE
         rule = _skip_rule(entry.path, source) if is_file else "not_a_file"
         label = None if rule else _label(entry.path, source, parameters.LABEL_LEVEL)
@@ -215,7 +236,7 @@ def _listed(
     kept = _limited(rows.values(), parameters, skipped)
     paths = {row[0] for row in kept}
     members = {path: member for path, member in members.items() if path in paths}
-    return sorted(kept), members, dict(sorted((+skipped).items()))
+    return found, sorted(kept), members, dict(sorted((+skipped).items()))
 
 
 def _skip_rule(path: str, source: Source) -> str | None:

@@ -20,7 +20,7 @@ from pyspark.broadcast import Broadcast
 from pyspark.sql import SparkSession
 from scipy import linalg
 
-from helpers import featurize, figures
+from helpers import featurize
 from helpers.parameters import Parameters, fingerprint
 from helpers.split import TRAIN, split
 from helpers.stage import Stage
@@ -244,7 +244,7 @@ def analyse(spark: SparkSession, parameters: Parameters) -> Analysis:
             draft = snapshots.draft(run.table("pca"), name, stage.run_id)
             _write_scores(stage, spark, store, places, shown, model, draft.location)
             _write_model(model, entering, draft.location)
-            _draw(model, draft.location)
+            _draw(model, parameters.STANDARDIZE, draft.location)
             stage.check()
             draft.finish({"parameters": entering, "lineage": dict(upstream.lineage)})
             location = draft.location
@@ -287,7 +287,8 @@ def read_scores(snapshot: Location) -> pa.Table:
 def score_files(snapshot: Location) -> list[Location]:
     """The Parquet files that hold the scores of a snapshot of ``pca``, in order."""
     folder = snapshot / SCORES
-    return [folder / name for name in sorted(entry.path for entry in folder.entries())]
+    names = sorted(entry.path for entry in folder.entries() if entry.path.startswith("part-"))
+    return [folder / name for name in names]
 
 
 def _places(photos: pa.Table, sides: pa.Table, store: Parts) -> pa.Table:
@@ -371,11 +372,14 @@ def _score(
         yield len(table)
 
 
-def _draw(model: Model, to: Location) -> None:
+def _draw(model: Model, standardized: bool, to: Location) -> None:
+    from helpers import figures  # the tasks import this module, and need no plots
+
     chosen = len(model.components)
     ratios = model.explained_variance_ratio
     figures.save(figures.explained_variance(model.spectrum, chosen), to / FIGURES / "variance.png")
-    figures.save(figures.loadings(model.loadings()[:2], ratios), to / FIGURES / "loadings.png")
+    loadings = figures.loadings(model.loadings()[:2], ratios, standardized)
+    figures.save(loadings, to / FIGURES / "loadings.png")
 
 
 def _write_model(model: Model, entering: dict[str, Any], to: Location) -> None:

@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -34,7 +34,8 @@ SANDBOX_PIXELS = 4_000_000
 SANDBOX_SCANS = 64  # a progressive JPEG decodes the whole picture once a scan
 
 _SCAN_MARKER = b"\xff\xda"
-_MET = b"met"
+SHOWN = 400  # pixels on a side, of a picture in a notebook
+_MET = b"met"  # kinds of photos, to their paths
 _NEVER_DECODED = ("too_many_pixels", "extreme_aspect", "decode_limit")
 
 
@@ -56,6 +57,15 @@ class Preprocessed:
     @property
     def counts(self) -> dict[str, Any]:
         return self.record.counts
+
+
+class Example(NamedTuple):
+    """A decoded photo to show: as a file (its width and height beside it), and as stored."""
+
+    path: str
+    before: Image.Image
+    size: tuple[int, int]
+    after: Image.Image
 
 
 @dataclass(frozen=True)
@@ -85,7 +95,7 @@ def preprocess(spark: SparkSession, parameters: Parameters) -> Preprocessed:
     Raises
     ------
     StaleError
-        If 01 has not finished in RUN_URI.
+        If 01 has not finished in RUN_URI, or the archive it listed was replaced.
     AccountingError
         If a photo is neither in ``pixels`` nor in ``rejects`` at the end.
     TooManyRejectsError
@@ -105,12 +115,20 @@ def preprocess(spark: SparkSession, parameters: Parameters) -> Preprocessed:
             max_bytes=parameters.MAX_BYTES,
             limits=images.Limits(parameters.MAX_PIXELS, parameters.MAX_ASPECT),
         )
+        if len(todo):
+            catalogue.require_unchanged()
         units = _units(catalogue, todo, parameters.IMAGE_SIZE)
         stage.tasks(lambda given: _make_parts(given, work), units, f"decode {len(todo):,} photos")
         photos = live.photos(catalogue.images, pixels, rejects)
         counts = _counts(photos)
         refused = _mostly_bad(counts, parameters.MAX_REJECT_FRACTION)
-        lineage = {"images": catalogue.fingerprint, "pixels": name}
+        passed = live.decoded(photos)
+        rows = dict(zip(passed["path"].to_pylist(), passed["image_id"].to_pylist(), strict=True))
+        lineage = {
+            "images": catalogue.fingerprint,
+            "pixels": name,
+            "decoded": fingerprint(rows),  # a reject that passes later changes this alone
+        }
         record = stage.finish(
             lineage,
             parameters.entering("pixels"),
@@ -145,32 +163,30 @@ def stores(run: Run, name: str) -> tuple[Parts, Parts]:
 
 def modes_met(result: Preprocessed) -> dict[str, int]:
     """Format, mode and size of the photos decoded, to their number, most frequent first."""
-    parts = set(
-        result.photos.filter(pc.equal(result.photos["table"], live.PIXELS))["part"].to_pylist()
-    )
-    met: Counter[str] = Counter()
-    for metadata in result.pixels.metadata(sorted(parts)):
-        met.update(json.loads(metadata[_MET]))
-    return dict(sorted(met.items(), key=lambda item: (-item[1], item[0])))
+    return {kind: len(paths) for kind, paths in _met(result).items()}
 
 
-def examples(result: Preprocessed, number: int) -> list[tuple[str, Image.Image, Image.Image]]:
-    """Path, original and stored picture of decoded photos, spread over the catalogue.
+def examples(result: Preprocessed, number: int) -> list[Example]:
+    """Decoded photos to show: one of each rare kind, then some of the others.
 
     A photo that can no longer be read is left out.
     """
-    decoded = result.photos.filter(pc.equal(result.photos["table"], live.PIXELS))
-    picked = np.linspace(0, len(decoded) - 1, min(number, len(decoded))).round().astype(int)
+    decoded = live.decoded(result.photos)
+    rare = [paths[0] for paths in reversed(_met(result).values())][: number // 2]
+    spread = np.linspace(0, len(decoded) - 1, min(number, len(decoded))).round().astype(int)
+    others = [path for path in decoded["path"].take(spread).to_pylist() if path not in rare]
+    wanted = pa.array([*rare, *others][:number])
     shown = []
-    rows = decoded.take(picked)
+    rows = decoded.filter(pc.is_in(decoded["path"], wanted))
     originals = result.catalogue.source.read_all(result.catalogue.photos(rows))
     for (photo, content), row in zip(originals, rows.to_pylist(), strict=True):
         if isinstance(content, OSError):
             continue
         stored = result.pixels.read(row["part"], ["height", "width", "pixels"])
         after = Image.fromarray(rgb(stored.slice(row["row"], 1))[0])
-        before = images.visible(content)
-        shown.append((photo.path, before or after, after))
+        if seen := images.visible(content, SHOWN):
+            before, size = seen
+            shown.append(Example(photo.path, before, size, after))
     return shown
 
 
@@ -182,8 +198,8 @@ def refusals(result: Preprocessed, number: int) -> list[tuple[str, str, str, Ima
         part = result.rejects.read(row["part"], ["detail", "content"]).slice(row["row"], 1)
         detail, content = (part[name][0].as_py() for name in ("detail", "content"))
         small = row["reason"] not in _NEVER_DECODED
-        picture = images.visible(content) if content and small else None
-        shown.append((row["path"], row["reason"], detail, picture))
+        seen = images.visible(content, SHOWN) if content and small else None
+        shown.append((row["path"], row["reason"], detail, seen[0] if seen else None))
     return shown
 
 
@@ -194,6 +210,19 @@ def rgb(rows: pa.Table) -> list[NDArray[np.uint8]]:
         np.frombuffer(content, np.uint8).reshape(height, width, 3)
         for height, width, content in zip(*columns, strict=True)
     ]
+
+
+def _met(result: Preprocessed) -> dict[str, list[str]]:
+    """Kinds of photos to the paths of those decoded, most frequent first."""
+    decoded = live.decoded(result.photos)
+    live_rows = set(zip(decoded["part"].to_pylist(), decoded["path"].to_pylist(), strict=True))
+    parts = sorted({part for part, _ in live_rows})
+    met: defaultdict[str, list[str]] = defaultdict(list)
+    for part, metadata in zip(parts, result.pixels.metadata(parts), strict=True):
+        for kind, paths in json.loads(metadata[_MET]).items():
+            if still := [path for path in paths if (part, path) in live_rows]:
+                met[kind] += still
+    return dict(sorted(met.items(), key=lambda item: (-len(item[1]), item[0])))
 
 
 def _todo(photos: pa.Table, retry_rejects: bool) -> pa.Table:
@@ -234,7 +263,7 @@ def _make_parts(units: Sequence[_Unit], work: _Work) -> Iterator[int]:
 def _make_part(unit: _Unit, work: _Work, sandbox: Sandbox, retried: bool) -> None:
     decoded: list[dict[str, Any]] = []
     refused = _Refused(unit, work.rejects)
-    met: Counter[str] = Counter()
+    met: defaultdict[str, list[str]] = defaultdict(list)
     readable = []
     for photo in unit.photos:
         if photo.length == 0:
@@ -256,7 +285,7 @@ def _make_part(unit: _Unit, work: _Work, sandbox: Sandbox, retried: bool) -> Non
         except images.RejectedError as error:
             refused.add(photo, error.reason, error.detail, image_id, content)
             continue
-        met[kind] += 1
+        met[kind].append(photo.path)
         decoded.append(
             {
                 **_key(photo),
@@ -319,16 +348,12 @@ def _decoded(
     """A photo's format, mode and size as its header says, and its pixels."""
     if retried:  # even a header may have killed the worker: the child opens it first
         array = sandbox.decode(content, work.size, work.limits)
-        return _kind(images.opened(content, work.limits)), array
+        return images.kind(images.opened(content, work.limits)), array
     image = images.opened(content, work.limits)
-    kind = _kind(image)  # before decoding, which may scale the picture
+    kind = images.kind(image)  # before decoding, which may scale the picture
     if _is_risky(image, content):
         return kind, sandbox.decode(content, work.size, work.limits)
     return kind, images.pixels(image, work.size)
-
-
-def _kind(image: Image.Image) -> str:
-    return f"{image.format} {image.mode} {image.width} x {image.height}"
 
 
 def _is_risky(image: Image.Image, content: bytes) -> bool:
@@ -356,7 +381,7 @@ def _counts(photos: pa.Table) -> dict[str, Any]:
     AccountingError
         If a photo is neither decoded nor rejected.
     """
-    decoded = photos.filter(pc.equal(photos["table"], live.PIXELS))
+    decoded = live.decoded(photos)
     refused = photos.filter(pc.equal(photos["table"], live.REJECTS))
     require_sum("images", len(photos), pixels=len(decoded), rejects=len(refused))
     reasons = Counter(refused["reason"].to_pylist())

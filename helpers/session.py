@@ -7,15 +7,23 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pyspark.sql import SparkSession
 
 from helpers import s3a
+from helpers.storage.location import Location
 
 JAVA = 17
 VECTOR_MODULE = "jdk.incubator.vector"
 TASK_FAILURES = 4  # one killed Python worker must not fail the job, as it would in local[N]
 GIB = 1024**3
+
+_ENCODING = "encoding of file names"
+
+
+class UnfitSessionError(RuntimeError):
+    """The session that runs lacks something that the tasks need."""
 
 
 def build(conf: Mapping[str, str] | None = None) -> SparkSession:
@@ -71,6 +79,50 @@ def machine_memory() -> int:
 def is_local(spark: SparkSession) -> bool:
     """Whether driver and executors are one process on this machine."""
     return (spark.sparkContext.master or "").startswith("local[")
+
+
+def require_fit(spark: SparkSession, shared: Location) -> None:
+    """Check that a borrowed session has what the tasks need; ``emr/cluster.json`` has it.
+
+    Parameters
+    ----------
+    shared
+        A file that the driver has written, and that the executors must see.
+
+    Raises
+    ------
+    UnfitSessionError
+        With what is wrong, and how it should be.
+    """
+    if is_local(spark):
+        return
+    context = spark.sparkContext
+    if context.getConf().get("spark.python.worker.reuse", "true") != "true":
+        raise UnfitSessionError("spark.python.worker.reuse must be true: a worker keeps a network")
+    if (context.master or "").startswith("yarn"):
+        for name in ("spark.driver.memoryOverhead", "spark.executor.memoryOverhead"):
+            if context.getConf().get(name) is None:
+                raise UnfitSessionError(
+                    f"{name} must be set: Python takes its memory beside the JVM's"
+                )
+    here = _surroundings(shared)
+    [there] = context.parallelize([None], 1).map(lambda _: _surroundings(shared)).collect()
+    for name, value in here.items():
+        if there[name] != value:
+            raise UnfitSessionError(
+                f"driver and executors must have the same {name}, got {value!r} and {there[name]!r}"
+            )
+    if here[_ENCODING] != "utf-8":
+        raise UnfitSessionError(f"LC_ALL must be C.UTF-8, got file names in {here[_ENCODING]}")
+
+
+def _surroundings(shared: Location) -> dict[str, Any]:
+    """What must be the same wherever the code of a run is executed."""
+    return {
+        "Python": ".".join(map(str, sys.version_info[:2])),
+        _ENCODING: sys.getfilesystemencoding(),
+        f"view of {shared.uri}": shared.is_file(),
+    }
 
 
 def java_home() -> Path:

@@ -18,6 +18,9 @@ from helpers.storage.run import Run
 TRAIN, TEST, GAP = "train", "test", "gap"
 TABLE = "split.parquet"
 
+#: rises when photos change sides
+SPLITS_VERSION = 1
+
 #: share of the photos on the test side, for the splits that draw it
 TEST_SHARE = 0.2
 #: a turn is cut into this many blocks: 5 of them in a row are test, one on each side is gap
@@ -29,7 +32,8 @@ _TEST_BLOCKS = round(BLOCKS * TEST_SHARE)
 _FRAME = re.compile(r"(?:(r\d*)_)?(\d{1,4})(?:_\d{1,4})?\.\w+", re.ASCII)
 
 LEAKS = {
-    "blocked": "frames of one fruit are kept in blocks, with a gap of frames at each border",
+    "blocked": "frames of one fruit are kept in blocks, with a gap of frames at each border; the "
+    "same fruit still lies on both sides, seen from another angle",
     "folder": "frames of the same fruit lie in the Training and in the Test folder, so a test "
     "photo often has a near twin on the training side",
     "random": "neighbouring frames fall on both sides, so most test photos have a near twin on "
@@ -61,7 +65,8 @@ def split(photos: pa.Table, parameters: Parameters, run: Run, run_id: str) -> tu
     rows = map("\0".join, zip(*columns, strict=True))
     digest = hashlib.sha256("\0".join(rows).encode()).hexdigest()
     entering = parameters.entering("splits")
-    name = fingerprint({**entering, "photos": digest, "blocks": BLOCKS, "share": TEST_SHARE})
+    rules = {"version": SPLITS_VERSION, "blocks": BLOCKS, "share": TEST_SHARE}
+    name = fingerprint({**entering, **rules, "photos": digest})
     table = run.table("splits")
     found = snapshots.find(table, name)
     if found is None:

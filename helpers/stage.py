@@ -15,6 +15,7 @@ from pyspark.errors import PythonException
 from pyspark.sql import SparkSession
 from pyspark.taskcontext import TaskContext
 
+from helpers import session
 from helpers.storage import lease
 from helpers.storage.run import Record, Run
 from helpers.storage.snapshots import new_run
@@ -40,6 +41,8 @@ class Stage:
     ------
     LeaseHeldError
         If another live driver works on the same stage of this run.
+    UnfitSessionError
+        If the session was borrowed, and lacks something.
     """
 
     def __init__(self, run: Run, name: str, spark: SparkSession | None = None) -> None:
@@ -53,7 +56,11 @@ class Stage:
 
     def __enter__(self) -> "Stage":
         place = self._run.location / LEASES / f"{self._name}.json"
-        self._held.enter_context(lease.lease(place, self.run_id, self._cancel))
+        with ExitStack() as held:
+            held.enter_context(lease.lease(place, self.run_id, self._cancel))
+            if self._spark is not None:
+                session.require_fit(self._spark, place)
+            self._held = held.pop_all()
         self._started = time.perf_counter()
         return self
 

@@ -3,10 +3,12 @@
 import gzip
 import io
 import lzma
+import posixpath
 import tarfile
 import zipfile
 import zlib
 from calendar import timegm
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -78,7 +80,7 @@ def _zipped(file: io.BufferedReader) -> Iterator[Member]:
     for item in zipfile.ZipFile(file).infolist():
         if not item.filename.endswith("/"):
             yield Member(
-                path=item.filename,
+                path=item.filename.removeprefix("./"),
                 length=item.file_size,
                 modified=_zip_seconds(item.date_time) * 1_000_000,
                 offset=item.header_offset,
@@ -159,35 +161,39 @@ def read(archive: Location, offset: int, stored: int, method: int, crc: int, mos
     return packed
 
 
-def unpack(archive: Location, to: Location) -> int:
+def unpack(archive: Location, to: Location) -> dict[str, int]:
     """Unpack a compressed tar below ``to``; links, devices and names that lead outside stay.
 
     A hard link is no such link but a file, whose bytes were packed under another name.
 
     Returns
     -------
-    int
-        How many stayed.
+    dict
+        How many were left out, by the rule that skips them.
 
     Raises
     ------
     ValueError
         If it is no such archive, or breaks off.
     """
-    stayed = 0
+    left: Counter[str] = Counter()
+    unpacked: set[str] = set()
     try:
         with archive.open() as file, tarfile.open(fileobj=file, mode="r:*") as tar:
             for item in tar:
                 content = tar.extractfile(item) if item.isreg() or item.islnk() else None
-                path = item.name.removeprefix("./")
-                if content and not path.startswith("/") and ".." not in path.split("/"):
+                name = item.name.removeprefix("./")
+                if content and not name.startswith("/") and ".." not in name.split("/"):
+                    path = posixpath.normpath(name)
                     (to / path).write_stream(iter(partial(content.read, _CHUNK), b""))
+                    left["superseded"] += path in unpacked  # it was written over
+                    unpacked.add(path)
                 elif not item.isdir():
-                    stayed += 1
+                    left["not_a_file"] += 1
             _require_end(tar)
     except (*_BROKEN, KeyError) as error:  # KeyError: a link to nothing
         raise ValueError(f"not a readable archive: {archive.uri} ({error})") from error
-    return stayed
+    return dict(+left)
 
 
 def as_entry(member: Member, archive: str) -> Entry:

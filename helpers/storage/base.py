@@ -64,6 +64,10 @@ class Location(ABC):
         """Bytes of the file."""
 
     @abstractmethod
+    def stamp(self) -> str:
+        """A text that is another one when the file was replaced."""
+
+    @abstractmethod
     def read(self, offset: int = 0, length: int | None = None) -> bytes:
         """The file's bytes, or ``length`` of them from ``offset``; fewer where the file ends."""
 

@@ -79,6 +79,10 @@ class Folder(Location):
     def length(self) -> int:
         return Path(self.path).stat().st_size
 
+    def stamp(self) -> str:
+        status = Path(self.path).stat()
+        return f"{status.st_size}-{status.st_mtime_ns}"
+
     def read(self, offset: int = 0, length: int | None = None) -> bytes:
         with open(self.path, "rb") as file:  # noqa: PTH123 - speed: thousands of small files
             if offset:

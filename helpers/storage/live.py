@@ -29,21 +29,25 @@ def photos(images: pa.Table, pixels: Parts, rejects: Parts) -> pa.Table:
         The catalogue's columns, sorted by path, and ``table`` (``pixels``, ``rejects``, or null:
         not tried), ``image_id``, ``height``, ``width``, ``reason``, ``attempt``, ``part``, ``row``.
     """
-    decoded = pixels.index([*KEY, "image_id", "height", "width"])
+    passed = pixels.index([*KEY, "image_id", "height", "width"])
     refused = rejects.index([*KEY, "image_id", "reason", "attempt"])
-    decoded = decoded.append_column("table", pa.repeat(PIXELS, len(decoded)))
+    passed = passed.append_column("table", pa.repeat(PIXELS, len(passed)))
     refused = refused.append_column("table", pa.repeat(REJECTS, len(refused)))
-    stored = pa.concat_tables([decoded, refused], promote_options="default")
+    stored = pa.concat_tables([passed, refused], promote_options="default")
     # A photo that failed once and passed later counts as passed; else its last attempt counts.
     order = [("table", "ascending"), ("attempt", "descending"), ("part", "ascending")]
     live = first_of(stored, KEY, [*order, ("row", "ascending")])
     return images.join(live, KEY, join_type="left outer").sort_by("path")
 
 
+def decoded(photos: pa.Table) -> pa.Table:
+    """The photos that are in ``pixels``."""
+    return photos.filter(pc.equal(photos["table"], PIXELS))
+
+
 def distinct(photos: pa.Table) -> pa.Table:
     """One row for each distinct photo among those decoded: the first path's, sorted by path."""
-    decoded = photos.filter(pc.equal(photos["table"], PIXELS))
-    return first_of(decoded, ["image_id"], [("path", "ascending")]).sort_by("path")
+    return first_of(decoded(photos), ["image_id"], [("path", "ascending")]).sort_by("path")
 
 
 def features(photos: pa.Table, store: Parts) -> pa.Table:

@@ -85,6 +85,9 @@ class Bucket(Location):
     def length(self) -> int:
         return int(self._call("head_object")["ContentLength"])
 
+    def stamp(self) -> str:
+        return str(self._call("head_object")["ETag"])
+
     def read(self, offset: int = 0, length: int | None = None) -> bytes:
         return self._read(offset, length)[0]
 
@@ -244,6 +247,6 @@ def _client() -> Any:
         max_pool_connections=32,
     )
     try:
-        return boto3.client("s3", config=settings)
+        return boto3.Session().client("s3", config=settings)
     except ValueError as error:
         raise OSError(f"AWS_ENDPOINT_URL must be like http://host:port: {error}") from error

@@ -1,6 +1,6 @@
-"""Tables written whole: a folder whose ``_manifest.json`` comes last.
+"""Tables written whole: a folder whose ``_manifest.json`` comes last, and names the others.
 
-A folder without it is debris of a run that was stopped, and is never read.
+A folder without it, or with a file missing, is debris, and is never read.
 """
 
 import json
@@ -13,6 +13,7 @@ from typing import Any
 from helpers.storage.location import Location
 
 MANIFEST = "_manifest.json"
+HELD = "held"  # in the manifest: the names of the other files
 
 
 def new_run() -> str:
@@ -32,14 +33,22 @@ class Snapshot:
 
     def finish(self, manifest: Mapping[str, Any]) -> None:
         """Declare the snapshot whole."""
-        write_json(self.location / MANIFEST, manifest)
+        held = sorted(entry.path for entry in self.location.entries())
+        write_json(self.location / MANIFEST, {**manifest, HELD: held})
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it was finished, and no file of it was deleted since."""
+        there = {entry.path for entry in self.location.entries()}
+        return MANIFEST in there and there.issuperset(self.manifest[HELD])
 
 
 def find(table: Location, fingerprint: str) -> Snapshot | None:
     """The first whole snapshot of ``fingerprint`` by name, or None."""
     for name in table.folders():
-        if name.startswith(f"{fingerprint}-") and (table / name / MANIFEST).is_file():
-            return Snapshot(table / name)
+        found = Snapshot(table / name)
+        if name.startswith(f"{fingerprint}-") and found.is_whole:
+            return found
     return None
 
 
@@ -54,8 +63,8 @@ def require(table: Location, fingerprint: str) -> Snapshot:
     found = find(table, fingerprint)
     if found is None:
         raise FileNotFoundError(
-            f"no whole snapshot {fingerprint} in {table.uri}: it was deleted or never finished; "
-            "rerun the notebook that writes it"
+            f"no whole snapshot {fingerprint} in {table.uri}: it was never finished, or files were "
+            "deleted; rerun the notebook that writes it"
         )
     return found
 

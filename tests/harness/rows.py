@@ -44,7 +44,8 @@ def same(one: str, other: str, ignore: Iterable[str] = ()) -> int:
     names = [manifest["fingerprints"] for manifest in manifests]
     assert names[0].keys() == names[1].keys()
     count = 0
-    for table in names[0].keys() - {"networks"} | {"rejects"}:
+    assert names[0].get("decoded") == names[1].get("decoded")
+    for table in names[0].keys() - {"networks", "decoded"} | {"rejects"}:
         found = [
             _rows(table, run, fingerprints, set(ignore))
             for run, fingerprints in zip(runs, names, strict=True)
@@ -59,9 +60,18 @@ def same(one: str, other: str, ignore: Iterable[str] = ()) -> int:
 def _rows(table: str, run: Run, fingerprints: dict[str, str], ignore: set[str]) -> dict[Any, Any]:
     if table == "rejects":
         # What was refused in one attempt and decoded in a later one counts as decoded.
+        # Of several attempts the last one counts.
         decoded = _stored(run, "pixels", fingerprints["pixels"], ignore)
-        refused = _stored(run, "rejects", fingerprints["pixels"], ignore | {"attempt"})
-        return {key: row for key, row in refused.items() if key not in decoded}
+        tables = list(_files(run.table(table) / fingerprints["pixels"]))
+        if not tables:
+            return {}
+        refused = pa.concat_tables(tables)
+        last = refused.group_by(["path", "length"]).aggregate([("attempt", "max")])
+        last = last.rename_columns({"attempt_max": "attempt"})
+        keys = ["path", "length", "attempt"]
+        refused = refused.join(last.select(keys), keys, join_type="left semi")
+        rows = _keyed([refused], PARTS[table], ignore | {"attempt"})
+        return {key: row for key, row in rows.items() if key not in decoded}
     if table in PARTS:
         return _stored(run, table, fingerprints[table], ignore)
     snapshot = find(run.table(table), fingerprints[table])

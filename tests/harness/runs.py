@@ -79,9 +79,9 @@ class Runs:
         *stages: str,
         fault: Fault | None = None,
         copies: Path | None = None,
-        user: int | None = None,
+        before: Sequence[str] = (),
     ) -> Iterator["Driver"]:
-        """A driver that runs the stages; it is ended with the block."""
+        """A driver that runs the stages, its command behind ``before``; ended with the block."""
         added = faulty(self.counts, fault)
         shared = {f"spark.executorEnv.{name}": value for name, value in added.items()}
         spec: dict[str, Any] = {
@@ -92,10 +92,9 @@ class Runs:
         if copies is not None:
             spec["copies"] = str(copies)
         with Driver(
-            [sys.executable, str(HERE / "drive.py"), json.dumps(spec)],
+            [*before, sys.executable, str(HERE / "drive.py"), json.dumps(spec)],
             {**os.environ, **self.environment, **added},
             self.counts,
-            user,
         ) as driver:
             yield driver
 
@@ -120,7 +119,6 @@ class Driver:
         command: Sequence[str],
         environment: Mapping[str, str],
         logs: Path,
-        user: int | None = None,
     ) -> None:
         self._started = time.monotonic()
         number = len(list(logs.glob("*.out")))
@@ -132,7 +130,6 @@ class Driver:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
-                user=user,
                 start_new_session=True,
             )
 

@@ -168,18 +168,20 @@ def test_a_label_that_no_training_photo_has_is_tested_and_never_predicted(fruits
     assert len(result.predictions) == 22
 
 
-def test_labels_that_look_like_numbers_stay_text(fruits):
+@pytest.mark.parametrize("names", [("007", "NA"), ("index", "label")])
+def test_labels_stay_the_text_they_are(names, fruits):
     training = fruits.source / "Training"
-    (training / "Limes").rename(training / "007")
-    (training / "Kiwi").rename(training / "NA")
+    for fruit, name in zip(("Limes", "Kiwi"), names, strict=True):
+        (training / fruit).rename(training / name)
     fruits.ingest()
     fruits.preprocess()
     fruits.featurize()
     fruits.analyse(COMPONENTS=2)
     result = fruits.classify()
     for table in (result.per_class, result.confusion, result.confusion.T):
-        assert table.index.tolist() == ["007", "NA"]
-    assert set(result.predictions["label"].to_pylist()) == {"007", "NA"}
+        assert table.index.tolist() == list(names)
+        assert table.columns.tolist() in (list(names), ["precision", "recall", "f1", "photos"])
+    assert set(result.predictions["label"].to_pylist()) == set(names)
 
 
 def test_one_component_is_enough(fruits):

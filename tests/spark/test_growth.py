@@ -5,7 +5,7 @@ import shutil
 import pandas as pd
 import pytest
 
-from helpers import classify
+from helpers import classify, pca
 from helpers.storage.run import StaleError
 
 
@@ -167,8 +167,36 @@ def test_a_deleted_part_is_made_again(pipeline):
         [part] = pipeline.table(table).iterdir()
         before = pd.read_parquet(part)
         part.unlink()
+        if table == "pixels":
+            with pytest.raises(StaleError, match=r"3 of 3 photos are neither .*: rerun 02_prep"):
+                pipeline.featurize()
         assert (pipeline.preprocess() if table == "pixels" else pipeline.featurize()).new == 3
         pd.testing.assert_frame_equal(pd.read_parquet(part), before)
+
+
+def test_a_snapshot_that_lost_a_file_is_made_again(pipeline):
+    pipeline.add("Limes", 6)
+    pipeline.ingest()
+    pipeline.preprocess()
+    pipeline.featurize()
+    assert pipeline.analyse(COMPONENTS=2).new
+    for table, name in (("images", "images.parquet"), ("pca", "model.npz")):
+        (pipeline.table(table) / name).unlink()
+    with pytest.raises(FileNotFoundError, match="no whole snapshot"):
+        pipeline.preprocess()
+    assert len(pipeline.ingest().images) == 6
+    assert pipeline.preprocess().new == 0
+    assert pipeline.analyse(COMPONENTS=2).new
+
+
+def test_the_debris_of_a_killed_task_among_the_scores_is_passed_over(pipeline):
+    pipeline.add("Limes", 6)
+    pipeline.ingest()
+    pipeline.preprocess()
+    pipeline.featurize()
+    snapshot = pipeline.analyse(COMPONENTS=2).snapshot
+    (snapshot / "scores" / "_tmp-x").write(b"half a file")
+    assert len(pca.read_scores(snapshot)) == 6
 
 
 def test_a_damaged_part_is_named(pipeline):

@@ -133,6 +133,19 @@ def test_an_unreadable_photo_is_tried_again_by_every_run(photos):
     assert photos.preprocess().new == 0
 
 
+def test_a_reject_that_passes_later_makes_what_was_built_without_it_stale(photos):
+    name = first(photos).name
+    hidden = first(photos).rename(photos.source.parent / "hidden.jpg")
+    photos.preprocess()
+    photos.featurize()
+    photos.analyse(COMPONENTS=1)
+    hidden.rename(photos.source / "Training" / "Limes" / name)
+    photos.preprocess()
+    with pytest.raises(StaleError, match="03_featurize was last run before 02_preprocess"):
+        photos.analyse(COMPONENTS=1)
+    assert photos.featurize().new == 1
+
+
 def test_other_rejects_are_done_until_they_are_to_be_tried_again(pipeline):
     pipeline.add("Limes", 2)
     (pipeline.source / "Training" / "Limes" / "text.jpg").write_text("no photo")
@@ -216,8 +229,30 @@ def test_sizes_and_modes_met_are_those_of_the_files(pipeline):
     Image.new("L", (100, 100)).save(pipeline.source / "Kiwi" / "b.png")
     Image.new("L", (100, 100)).save(pipeline.source / "Kiwi" / "c.png", compress_level=0)
     pipeline.ingest()
-    met = preprocess.modes_met(pipeline.preprocess())
+    result = pipeline.preprocess()
+    met = preprocess.modes_met(result)
     assert met == {"PNG L 100 x 100": 2, "JPEG RGB 900 x 800": 1}
+    shown = preprocess.examples(result, 3)
+    assert [each.path for each in shown] == ["Kiwi/a.jpg", "Kiwi/b.png", "Kiwi/c.png"]
+    assert (shown[0].size, shown[0].before.size, shown[0].after.size) == (
+        (900, 800),
+        (400, 356),
+        (224, 224),
+    )
+
+
+def test_photos_that_were_removed_are_neither_met_nor_shown(pipeline):
+    pipeline.draw("Kiwi/a.png", 60, 60)
+    pipeline.draw("Kiwi/b.png", 70, 70)
+    pipeline.ingest()
+    pipeline.preprocess()
+    (pipeline.source / "Kiwi" / "a.png").unlink()
+    pipeline.ingest()
+    result = pipeline.preprocess()
+    assert preprocess.modes_met(result) == {"PNG RGB 70 x 70": 1}
+    assert [each.path for each in preprocess.examples(result, 9)] == ["Kiwi/b.png"]
+    (pipeline.source / "Kiwi" / "b.png").unlink()
+    assert preprocess.examples(result, 9) == []
 
 
 def test_odd_names_go_through(pipeline):

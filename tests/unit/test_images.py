@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFile, PngImagePlugin
+from PIL import ExifTags, Image, ImageDraw, ImageFile, PngImagePlugin
 
 from helpers import images
 from helpers.images import REASONS, Limits, RejectedError, opened, pixels, visible
@@ -605,9 +605,10 @@ def test_every_odd_reference_file_ends_in_pixels_or_a_reason_without_a_line_of_n
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_a_whole_photo_is_shown_whole(kind: str, encoded: Encode) -> None:
-    shown = visible(encoded(scene(), kind))
-    assert shown is not None
-    assert (shown.size, shown.mode) == ((97, 61), "RGB")
+    seen = visible(encoded(scene(), kind), 400)
+    assert seen is not None
+    shown, size = seen
+    assert (shown.size, shown.mode, size) == ((97, 61), "RGB", (97, 61))
     expected = np.asarray(scene()).astype(int)
     assert np.abs(np.asarray(shown) - expected).mean() < 12
 
@@ -615,9 +616,9 @@ def test_a_whole_photo_is_shown_whole(kind: str, encoded: Encode) -> None:
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
 def test_of_a_broken_photo_the_upper_part_is_shown(kind: str, encoded: Encode) -> None:
     content = encoded(_grain(320, 240), kind)
-    shown = visible(content[: len(content) // 2])
-    assert shown is not None
-    top = np.asarray(shown)[:80].astype(int) - np.asarray(_grain(320, 240))[:80]
+    seen = visible(content[: len(content) // 2], 400)
+    assert seen is not None
+    top = np.asarray(seen[0])[:80].astype(int) - np.asarray(_grain(320, 240))[:80]
     assert np.abs(top).mean() < 12
 
 
@@ -625,16 +626,44 @@ def test_of_a_broken_photo_the_upper_part_is_shown(kind: str, encoded: Encode) -
     "content", [b"", b"no image", b"\xff\xd8\xff", b"II*\0", b"%!PS-Adobe-3.0 EPSF-3.0\n"]
 )
 def test_where_there_is_nothing_to_see_nothing_is_shown(content: bytes) -> None:
-    assert visible(content) is None
+    assert visible(content, 400) is None
 
 
 def test_what_cannot_be_shown_is_not(encoded: Encode) -> None:
     floats, webp = encoded(Image.new("F", (3, 2)), "TIFF"), encoded(scene(), "WEBP")
-    assert visible(floats) is None
-    assert visible(webp[: len(webp) // 2]) is None
+    assert visible(floats, 400) is None
+    assert visible(webp[: len(webp) // 2], 400) is None
 
 
 def test_sixteen_bits_of_grey_are_shown_as_they_are_decoded(encoded: Encode) -> None:
-    shown = visible(encoded(Image.new("I;16", (3, 2), 0x8001), "TIFF"))
-    assert shown is not None
-    assert shown.getpixel((0, 0)) == (128, 128, 128)
+    seen = visible(encoded(Image.new("I;16", (3, 2), 0x8001), "TIFF"), 400)
+    assert seen is not None
+    assert seen[0].getpixel((0, 0)) == (128, 128, 128)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_large_photo_is_shown_small(kind: str, encoded: Encode) -> None:
+    seen = visible(encoded(scene().resize((1200, 600)), kind), 400)
+    assert seen is not None
+    assert (seen[0].size, seen[1]) == ((400, 200), (1200, 600))
+
+
+# Kinds
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_kind_is_told_without_decoding(name: str, encoded: Encode) -> None:
+    """Else the limits of the sandbox and the rules for transparent colours would be passed by."""
+    image = opened(encoded(scene(), name), LIMITS)
+    before = list(image.tile)
+    assert images.kind(image) == f"{name} {image.mode} 97 x 61"
+    assert image.tile == before
+    if name == "PNG":
+        assert before
+
+
+def test_the_kind_tells_a_photo_that_is_turned(encoded: Encode) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    turned = encoded(scene(), "JPEG", exif=exif)
+    assert images.kind(opened(turned, LIMITS)) == "JPEG RGB 97 x 61, turned"

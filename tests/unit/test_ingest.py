@@ -18,7 +18,7 @@ from helpers import ingest as module
 from helpers.ingest import SKIP_RULES, Catalogue, catalogue, ingest
 from helpers.parameters import KAGGLE, Parameters
 from helpers.storage.location import Folder, locate
-from helpers.storage.run import Run
+from helpers.storage.run import Run, StaleError
 
 FolderOf = Callable[..., Path]
 TIME = 1_589_716_800  # seconds: 2020-05-17 12:00 UTC
@@ -340,6 +340,35 @@ def test_links_in_an_archive_are_counted(
         assert (len(taken.images), taken.skipped, taken.found) == (1, {"not_a_file": 2}, 3)
 
 
+def test_of_two_members_of_one_name_that_are_unpacked_the_later_counts(
+    take: Callable[..., Catalogue], tmp_path: Path
+) -> None:
+    with tarfile.open(tmp_path / "fruit.tar.gz", "w:gz") as file:
+        for name, content in (("a/1.jpg", b"first"), ("a/./1.jpg", b"the second")):
+            item = tarfile.TarInfo(name)
+            item.size = len(content)
+            file.addfile(item, io.BytesIO(content))
+    taken = take(tmp_path / "fruit.tar.gz")
+    assert [row[3] for row in rows(taken)] == [b"the second"]
+    assert (taken.skipped, taken.found) == ({"superseded": 1}, 2)
+
+
+def test_an_archive_that_was_replaced_is_listed_anew(
+    take: Callable[..., Catalogue], tmp_path: Path
+) -> None:
+    """The same names, lengths and dates in another order: other offsets."""
+    photos = {"a/1.jpg": b"red", "b/2.jpg": b"yel"}
+    first = take(pack_tar(tmp_path / "fruit.tar", photos))
+    first.require_unchanged()
+    source = pack_tar(tmp_path / "fruit.tar", dict(reversed(photos.items())))
+    os.utime(source, (1, 1))
+    with pytest.raises(StaleError, match=r"fruit\.tar was replaced since 01_ingest listed it"):
+        first.require_unchanged()
+    again = take(source)
+    assert [row[3] for row in rows(again)] == [b"red", b"yel"]
+    assert again.fingerprint != first.fingerprint
+
+
 def test_a_compressed_archive_is_unpacked_once(
     take: Callable[..., Catalogue], tmp_path: Path, run_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -403,7 +432,7 @@ def test_kaggle_without_kagglehub_says_what_to_install(
     take: Callable[..., Catalogue], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "kagglehub", None)
-    with pytest.raises(ValueError, match=r"pip install 'fruit-features\[kaggle\]'"):
+    with pytest.raises(ValueError, match=r"pip install '\.\[kaggle\]'"):
         take(KAGGLE)
 
 

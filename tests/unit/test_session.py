@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from helpers import session
-from helpers.session import cores, java_home, machine_memory
+from helpers.session import UnfitSessionError, cores, java_home, machine_memory, require_fit
+from helpers.storage.location import Folder
 
 Java = Callable[..., Path]
 
@@ -110,3 +111,77 @@ def test_memory_without_a_container_is_the_machines(
 ) -> None:
     monkeypatch.setattr(session, "Path", lambda _: tmp_path / "none")
     assert machine_memory() == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+# A borrowed session
+
+
+class Borrowed:
+    """As much of a session on a cluster as is checked; its executors are this process."""
+
+    def __init__(self, master: str = "yarn", **conf: str) -> None:
+        options = {
+            "spark.driver.memoryOverhead": "5g",
+            "spark.executor.memoryOverhead": "6g",
+            **{name.replace("_", "."): value for name, value in conf.items()},
+        }
+        self.sparkContext = self
+        self.master = master
+        self.changes: dict[str, object] = {}
+        self.getConf = lambda: options
+
+    def parallelize(self, items: list[None], _: int) -> "Borrowed":
+        self.items = items
+        return self
+
+    def map(self, function: Callable[[None], dict[str, object]]) -> "Borrowed":
+        self.found = [{**function(item), **self.changes} for item in self.items]
+        return self
+
+    def collect(self) -> list[dict[str, object]]:
+        return self.found
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Folder:
+    (tmp_path / "lease").write_text("")
+    return Folder(str(tmp_path / "lease"))
+
+
+@pytest.mark.parametrize("master", ["yarn", "spark://host:7077"])
+def test_a_borrowed_session_that_has_all_is_taken(master: str, shared: Folder) -> None:
+    require_fit(Borrowed(master), shared)
+
+
+def test_a_session_of_this_machine_is_not_asked(shared: Folder) -> None:
+    require_fit(SimpleNamespace(sparkContext=SimpleNamespace(master="local[2,4]")), shared)
+
+
+def test_workers_that_are_not_kept_are_refused(shared: Folder) -> None:
+    with pytest.raises(UnfitSessionError, match=r"spark\.python\.worker\.reuse must be true"):
+        require_fit(Borrowed(spark_python_worker_reuse="false"), shared)
+
+
+@pytest.mark.parametrize("side", ["driver", "executor"])
+def test_no_memory_beside_the_jvm_is_refused(side: str, shared: Folder) -> None:
+    session = Borrowed()
+    del session.getConf()[f"spark.{side}.memoryOverhead"]
+    with pytest.raises(UnfitSessionError, match=rf"spark\.{side}\.memoryOverhead must be set"):
+        require_fit(session, shared)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("Python", "3.9"), ("encoding of file names", "ascii")]
+)
+def test_executors_unlike_the_driver_are_refused(name: str, value: str, shared: Folder) -> None:
+    session = Borrowed()
+    session.changes[name] = value
+    with pytest.raises(UnfitSessionError, match=f"must have the same {name}, got .* and '{value}'"):
+        require_fit(session, shared)
+
+
+def test_a_run_that_executors_do_not_see_is_refused(shared: Folder) -> None:
+    session = Borrowed()
+    session.changes[f"view of {shared.uri}"] = False
+    with pytest.raises(UnfitSessionError, match="must have the same view of"):
+        require_fit(session, shared)

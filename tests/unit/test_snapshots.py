@@ -23,7 +23,7 @@ def test_a_snapshot_counts_once_it_is_finished(table: Folder) -> None:
     written.finish({"lineage": {"é": 1}})
     found = find(table, FINGERPRINT)
     assert found == written
-    assert found.manifest == {"lineage": {"é": 1}}
+    assert found.manifest == {"lineage": {"é": 1}, "held": ["scores/a.parquet"]}
     assert found.location.name == f"{FINGERPRINT}-run1"
 
 
@@ -33,13 +33,23 @@ def test_debris_is_never_read(table: Folder) -> None:
     (table / f"{FINGERPRINT}-run3" / "_manifest.json" / "x").write(b"")
     assert find(table, FINGERPRINT) is None
     draft(table, FINGERPRINT, "run4").finish({"run": 4})
-    assert require(table, FINGERPRINT).manifest == {"run": 4}
+    assert require(table, FINGERPRINT).manifest["run"] == 4
+
+
+def test_a_snapshot_that_lost_a_file_counts_no_more(table: Folder) -> None:
+    written = draft(table, FINGERPRINT, "run1")
+    for name in ("scores/a.parquet", "model.json"):
+        (written.location / name).write(b"")
+    written.finish({})
+    assert find(table, FINGERPRINT) == written
+    (written.location / "scores" / "a.parquet").delete()
+    assert find(table, FINGERPRINT) is None
 
 
 def test_of_two_the_first_by_name_counts(table: Folder) -> None:
     for run in ("20200101T000002-b", "20200101T000001-c", "20200101T000002-a"):
         draft(table, FINGERPRINT, run).finish({"run": run})
-    assert require(table, FINGERPRINT).manifest == {"run": "20200101T000001-c"}
+    assert require(table, FINGERPRINT).manifest["run"] == "20200101T000001-c"
 
 
 def test_other_fingerprints_are_other_snapshots(table: Folder) -> None:
