@@ -5,9 +5,11 @@ merged pairwise (Chan, Golub and LeVeque 1979, "Updating formulae and a pairwise
 computing sample variances"); the driver takes the eigenvectors of the covariance.
 """
 
+import functools
 import io
+import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -37,6 +39,9 @@ MODEL = "model.json"
 ARRAYS = "model.npz"
 
 _CSV_PIECES = "_csv"
+_TASKS_A_CORE = 2
+_MOST_PARTS = 64  # whose moments a task takes
+_MERGED_AT_ONCE = 8
 _ROWS_AT_ONCE = 2048
 _MOST_ROWS_A_FILE = 4096
 Floats = NDArray[np.float64]
@@ -205,6 +210,14 @@ class _Chunk:
     photos: pa.Table
 
 
+@dataclass(frozen=True)
+class _Piece:
+    """Rows of parts whose moments make one file."""
+
+    place: Location
+    parts: list[tuple[str, list[int]]]
+
+
 def analyse(spark: SparkSession, parameters: Parameters) -> Analysis:
     """Fit the PCA on the training side; score every photo; write model, scores and CSV.
 
@@ -235,11 +248,10 @@ def analyse(spark: SparkSession, parameters: Parameters) -> Analysis:
         shown = listed(photos, sides)
         found = snapshots.find(run.table("pca"), name)
         if found is None:
-            moments = stage.reduce(
-                lambda units: _moments(units, store), _parts(train), Moments.merged, "fit the PCA"
-            )
-            if moments is None:
+            if len(train) == 0:
                 raise ValueError("PCA needs at least two photos to fit on, got 0")
+            scratch = run.table(f"_moments-{stage.run_id}")
+            moments = _all_moments(stage, spark, store, train, scratch)
             model = fit(moments, parameters.COMPONENTS, parameters.STANDARDIZE)
             draft = snapshots.draft(run.table("pca"), name, stage.run_id)
             _write_scores(stage, spark, store, places, shown, model, draft.location)
@@ -309,11 +321,51 @@ def _parts(places: pa.Table) -> list[tuple[str, list[int]]]:
     return list(wanted.items())
 
 
-def _moments(units: Sequence[tuple[str, list[int]]], store: Parts) -> Iterator[Moments]:
-    """In a Spark task: the moments of the wanted rows, taken many rows at a time."""
+def _all_moments(
+    stage: Stage, spark: SparkSession, store: Parts, train: pa.Table, scratch: Location
+) -> Moments:
+    """The moments of the training side.
+
+    Each task leaves those of its rows as a file, and few are merged at once: matrices as wide as
+    the features would fill the memory of Spark's JVMs.
+    """
+    parts = _parts(train)
+    size = math.ceil(len(parts) / (_TASKS_A_CORE * spark.sparkContext.defaultParallelism))
+    size = min(size, _MOST_PARTS)
+    shares = [parts[start : start + size] for start in range(0, len(parts), size)]
+    pieces = [_Piece(scratch / f"0-{i}.npz", share) for i, share in enumerate(shares)]
+    stage.tasks(lambda given: _write_moments(given, store), pieces, "fit the PCA")
+    places = [piece.place for piece in pieces]
+    for level in itertools.count(1):
+        groups = [places[i : i + _MERGED_AT_ONCE] for i in range(0, len(places), _MERGED_AT_ONCE)]
+        if len(groups) == 1:
+            break
+        merged = [(scratch / f"{level}-{i}.npz", group) for i, group in enumerate(groups)]
+        stage.tasks(_merge_moments, merged, "merge the PCA")
+        places = [place for place, _ in merged]
+    moments = _merged(map(_read_moments, places))
+    scratch.delete_all()
+    return moments
+
+
+def _write_moments(pieces: Sequence[_Piece], store: Parts) -> Iterator[int]:
+    """In a Spark task: the moments of each piece's rows, taken many rows at a time."""
+    for piece in pieces:
+        _save_moments(_merged(_moments(piece.parts, store)), piece.place)
+        yield 1
+
+
+def _merge_moments(groups: Sequence[tuple[Location, list[Location]]]) -> Iterator[int]:
+    """In a Spark task: several files of moments become one."""
+    for place, group in groups:
+        _save_moments(_merged(map(_read_moments, group)), place)
+        yield 1
+
+
+def _moments(parts: list[tuple[str, list[int]]], store: Parts) -> Iterator[Moments]:
     held: list[NDArray[np.float32]] = []
     count = 0
-    for part, rows in units:
+    for part, rows in parts:
         held.append(featurize.matrix(store.read(part, ["features"]))[rows])
         count += len(rows)
         if count >= _ROWS_AT_ONCE:
@@ -321,6 +373,21 @@ def _moments(units: Sequence[tuple[str, list[int]]], store: Parts) -> Iterator[M
             held, count = [], 0
     if held:
         yield Moments.of(np.concatenate(held))
+
+
+def _merged(moments: Iterable[Moments]) -> Moments:
+    return functools.reduce(Moments.merged, moments)
+
+
+def _save_moments(moments: Moments, place: Location) -> None:
+    content = io.BytesIO()
+    np.savez(content, count=moments.count, mean=moments.mean, products=moments.products)
+    place.write(content.getbuffer())
+
+
+def _read_moments(place: Location) -> Moments:
+    with np.load(io.BytesIO(place.read()), allow_pickle=False) as arrays:
+        return Moments(int(arrays["count"]), arrays["mean"], arrays["products"])
 
 
 def _write_scores(

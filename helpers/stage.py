@@ -26,8 +26,6 @@ R = TypeVar("R")
 LEASES = "_leases"
 # A cluster that scales tells few cores at first: tasks must be enough for those to come.
 _MOST_UNITS = 16  # parts a task
-_MOST_REDUCED = 64  # parts a task
-_REDUCE_TASKS = 2  # tasks a core: what they yield is large, and travels
 
 
 class StageError(RuntimeError):
@@ -132,28 +130,6 @@ class Stage:
         with self.job(what) as context:
             dealt = deal(units, context.defaultParallelism)
             return _spread(context, function, dealt).collect()
-
-    def reduce(
-        self,
-        function: Callable[[Sequence[T]], Iterator[R]],
-        units: Sequence[T],
-        merge: Callable[[R, R], R],
-        what: str,
-    ) -> R | None:
-        """Run ``function`` over the units and merge what it yields in a tree; None of none.
-
-        Raises
-        ------
-        StageError
-            If a task fails more often than Spark retries it.
-        """
-        if not units:
-            return None
-        with self.job(what) as context:
-            even = math.ceil(len(units) / (_REDUCE_TASKS * context.defaultParallelism))
-            size = min(even, _MOST_REDUCED)
-            dealt = [units[start : start + size] for start in range(0, len(units), size)]
-            return _spread(context, function, dealt).treeReduce(merge)
 
     @contextmanager
     def job(self, what: str) -> Iterator[SparkContext]:

@@ -40,7 +40,10 @@ class Snapshot:
     def is_whole(self) -> bool:
         """Whether it was finished, and no file of it was deleted since."""
         there = {entry.path for entry in self.location.entries()}
-        return MANIFEST in there and there.issuperset(self.manifest[HELD])
+        if MANIFEST not in there:
+            return False
+        held = self.manifest.get(HELD)
+        return held is not None and there.issuperset(held)
 
 
 def find(table: Location, fingerprint: str) -> Snapshot | None:

@@ -442,7 +442,7 @@ def test_parts_snapshots_and_manifests_are_kept_in_a_bucket(place: Location) -> 
     written = snapshots.draft(place / "pca", "f" * 16, "run")
     assert snapshots.find(place / "pca", "f" * 16) is None
     written.finish({"a": 1})
-    assert snapshots.require(place / "pca", "f" * 16).manifest == {"a": 1}
+    assert snapshots.require(place / "pca", "f" * 16).manifest == {"a": 1, "held": []}
 
     run = Run(place)
     for number in range(3):

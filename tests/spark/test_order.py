@@ -82,6 +82,21 @@ def test_every_unit_is_dealt_once_and_in_order():
             assert all(len(task) > 0 for task in dealt)
 
 
+def test_the_pca_does_not_depend_on_how_its_moments_are_merged(photos, monkeypatch):
+    photos.ingest()
+    monkeypatch.setattr(parts, "FEWEST_ROWS", 2)
+    photos.preprocess()
+    photos.featurize()
+    assert len(list(photos.table("features").iterdir())) > 8  # three levels of merging
+    whole = photos.analyse(COMPONENTS=2).model
+    (photos.run / "pca").rename(photos.run.parent / "pca")
+    monkeypatch.setattr(pca, "_MOST_PARTS", 1)
+    monkeypatch.setattr(pca, "_MERGED_AT_ONCE", 2)
+    merged = photos.analyse(COMPONENTS=2).model
+    np.testing.assert_allclose(merged.explained_variance, whole.explained_variance, rtol=1e-9)
+    assert not list(photos.run.glob("_moments*"))
+
+
 def test_scores_do_not_depend_on_the_files_they_are_written_to(photos, monkeypatch):
     photos.ingest()
     photos.preprocess()

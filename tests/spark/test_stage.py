@@ -4,7 +4,6 @@ import subprocess
 import sys
 import textwrap
 
-import numpy as np
 import pytest
 
 from helpers.stage import Stage, StageError
@@ -26,14 +25,8 @@ def test_tasks_gather_what_they_yield(stage):
     assert squares == [unit**2 for unit in range(50)]
 
 
-def test_reducing_merges_what_tasks_yield(stage):
-    total = stage.reduce(lambda units: iter(units), range(50), lambda a, b: a + b, "add")
-    assert total == 1225
-
-
 def test_no_units_need_no_job(stage):
     assert stage.tasks(iter, [], "nothing") == []
-    assert stage.reduce(iter, [], np.add, "nothing") is None
 
 
 def test_a_failed_task_is_one_line_and_its_traceback_a_note(stage):
