@@ -106,12 +106,6 @@ def assign(photos: pa.Table, rule: str, seed: int) -> pa.Table:
     return joined.select(tables.SPLITS.names).cast(tables.SPLITS)
 
 
-def fractions(sides: pa.Table) -> dict[str, int]:
-    """Photos on each side."""
-    counts = sides["side"].value_counts().to_pylist()
-    return dict(sorted((count["values"], count["counts"]) for count in counts))
-
-
 Drawn = dict[str, tuple[str, str]]  # image_id to group and side
 
 

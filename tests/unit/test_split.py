@@ -10,7 +10,7 @@ import pytest
 
 from helpers import split
 from helpers.parameters import Parameters
-from helpers.split import BLOCKS, assign, fractions
+from helpers.split import BLOCKS, assign
 from helpers.storage.location import Folder
 from helpers.storage.run import Run
 
@@ -221,14 +221,6 @@ def test_the_draw_is_fixed_for_ever() -> None:
     """A golden draw: another one would move every accuracy ever reported."""
     turn = turns(sides(film(30, labels=1)))["fruit 0", ""]
     assert {number for number, side in turn.items() if side == "test"} == set(range(9, 15))
-
-
-def test_sides_are_counted() -> None:
-    assert fractions(assign(film(25, labels=1), "blocked", 0)) == {
-        "gap": 6,
-        "test": 15,
-        "train": 54,
-    }
 
 
 # Kept
