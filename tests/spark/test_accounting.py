@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -156,7 +157,6 @@ def test_spark_reads_a_table_directly(sample, name):
 
 @pytest.mark.parametrize("name", COLUMNS)
 def test_duckdb_reads_a_table_directly(sample, name):
-    duckdb = pytest.importorskip("duckdb", reason="DuckDB is not installed")
     [[rows]] = duckdb.sql(f"select count(*) from '{folder(sample, name)}/*.parquet'").fetchall()
     assert rows == ROWS[name]
 
