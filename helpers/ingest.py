@@ -247,6 +247,8 @@ def _skip_rule(path: str, source: Source) -> str | None:
     inside = path.partition(archive.SEPARATOR)[2] if source.archive else path
     if not inside or inside.endswith("/"):
         return "folder_marker"
+    if ".." in inside.split("/"):
+        return "not_a_file"
     if any(part.startswith((".", "_")) for part in inside.split("/")):
         return "hidden"
     if not source.matches(path):

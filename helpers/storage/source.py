@@ -131,7 +131,7 @@ def _local(uri: str, folder: Folder) -> Source:
 
 
 def _handfuls(photos: Iterable[Photo]) -> Iterator[list[Photo]]:
-    """Small photos several together: a thread takes as long to be handed one as to read it."""
+    """Small photos several together: handing one to a thread takes longer than reading it."""
     handful: list[Photo] = []
     for photo in photos:
         handful.append(photo)

@@ -340,6 +340,16 @@ def test_links_in_an_archive_are_counted(
         assert (len(taken.images), taken.skipped, taken.found) == (1, {"not_a_file": 2}, 3)
 
 
+@pytest.mark.parametrize("pack", [pack_zip, pack_tar])
+def test_names_that_lead_outside_an_archive_are_counted(
+    pack: Callable[..., Path], take: Callable[..., Catalogue], tmp_path: Path
+) -> None:
+    name = "fruit.zip" if pack is pack_zip else "fruit.tar"
+    taken = take(pack(tmp_path / name, {"a/1.jpg": b"1", "../2.jpg": b"2", "./a/3.jpg": b"3"}))
+    assert labels(taken) == {f"{name}!/a/1.jpg": "a", f"{name}!/a/3.jpg": "a"}
+    assert taken.skipped == {"not_a_file": 1}
+
+
 def test_of_two_members_of_one_name_that_are_unpacked_the_later_counts(
     take: Callable[..., Catalogue], tmp_path: Path
 ) -> None:
