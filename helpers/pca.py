@@ -42,7 +42,7 @@ _CSV_PIECES = "_csv"
 _TASKS_A_CORE = 2
 _MOST_PARTS = 64  # whose moments a task takes
 _MERGED_AT_ONCE = 8
-_ROWS_AT_ONCE = 2048
+_ROWS_AT_ONCE = 1024
 _MOST_ROWS_A_FILE = 4096
 Floats = NDArray[np.float64]
 
@@ -418,25 +418,28 @@ def _score(
 ) -> Iterator[int]:
     """In a Spark task: the scores of each chunk's photos, as Parquet and as a piece of the CSV."""
     for chunk in chunks:
-        read = [store.read(part).take(rows) for part, rows in chunk.parts]
-        table = pa.concat_tables(read)
-        scores = np.concatenate([model.value.transform(featurize.matrix(part)) for part in read])
-        narrow = scores.astype(np.float32)
+        ids: list[str] = []
+        scored: list[NDArray[np.float32]] = []
+        for part, rows in chunk.parts:  # a part's features are dropped before the next are read
+            table = store.read(part).take(rows)
+            ids += table["image_id"].to_pylist()
+            scored.append(model.value.transform(featurize.matrix(table)).astype(np.float32))
+        scores = np.concatenate(scored)
         lists = pa.ListArray.from_arrays(
-            np.arange(0, narrow.size + 1, narrow.shape[1], dtype=np.int32), narrow.ravel()
+            np.arange(0, scores.size + 1, scores.shape[1], dtype=np.int32), scores.ravel()
         )
-        written = pa.table({"image_id": table["image_id"], "scores": lists})
+        written = pa.table({"image_id": ids, "scores": lists})
         tables.write_parquet(to / SCORES / f"part-{chunk.number:05d}.parquet", written)
-        row_of = {image_id: row for row, image_id in enumerate(table["image_id"].to_pylist())}
-        rows = [row_of[image_id] for image_id in chunk.photos["image_id"].to_pylist()]
+        row_of = {image_id: row for row, image_id in enumerate(ids)}
+        shown = [row_of[image_id] for image_id in chunk.photos["image_id"].to_pylist()]
         columns = {name: chunk.photos[name] for name in ("path", "label", "side")}
-        components = narrow[rows].T
+        components = scores[shown].T
         columns |= {f"pc_{i}": pa.array(values) for i, values in enumerate(components, start=1)}
         text = io.BytesIO()
         heading = pyarrow.csv.WriteOptions(include_header=chunk.number == 0)
         pyarrow.csv.write_csv(pa.table(columns), text, heading)
         (to / _CSV_PIECES / f"{chunk.number:05d}.csv").write(text.getvalue())
-        yield len(table)
+        yield len(ids)
 
 
 def _draw(model: Model, standardized: bool, to: Location) -> None:

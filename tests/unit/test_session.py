@@ -83,6 +83,20 @@ def test_without_any_java_it_is_said_what_to_install(monkeypatch: pytest.MonkeyP
         java_home()
 
 
+def test_shared_classes_are_used_once_they_are_written(
+    java: Java, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "an environment"))
+    home = java("17.0.9")
+    classes = session.classes(home)
+    assert classes.is_relative_to(tmp_path / "an environment")
+    assert classes != session.classes(java("17.0.15"))
+    assert "SharedArchiveFile" not in session.java_options(home)
+    classes.parent.mkdir(parents=True)
+    classes.touch()
+    assert f'"-XX:SharedArchiveFile={classes}"' in session.java_options(home)
+
+
 def test_cores_are_those_this_process_may_use() -> None:
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(allowed)})

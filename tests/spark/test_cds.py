@@ -1,0 +1,58 @@
+"""Shared classes: written for this Java, mapped by its JVM, of no harm where they do not fit."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+WRITTEN = """
+    from helpers import cds
+
+    cds.write()
+"""
+STARTED = """
+    options = session.java_options(session.java_home())
+    spark = session.build({"spark.driver.extraJavaOptions": f"{options} {sys.argv[2]}"})
+    print(spark.range(3).count())
+    spark.stop()
+"""
+
+
+def run(code, classes, option=""):
+    """A process of its own, whose sessions have their shared classes in this file."""
+    elsewhere = """
+        import sys
+        from pathlib import Path
+        from helpers import session
+
+        session.classes = lambda home: Path(sys.argv[1])
+    """
+    script = textwrap.dedent(elsewhere) + textwrap.dedent(code)
+    environment = {**os.environ}
+    environment.pop("SPARK_CONF_DIR", None)  # a folder among the jars cannot be shared
+    return subprocess.run(
+        [sys.executable, "-c", script, classes, option],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+
+
+@pytest.mark.slow
+def test_classes_are_written_and_mapped(tmp_path):
+    classes = tmp_path / "share" / "classes.jsa"
+    written = run(WRITTEN, classes)
+    assert written.returncode == 0, written.stderr
+    assert list(classes.parent.iterdir()) == [classes]
+    started = run(STARTED, classes, "-Xshare:on")  # fails where they are not mapped
+    assert started.stdout.splitlines()[-1:] == ["3"], started.stderr
+
+
+def test_classes_that_do_not_fit_are_ignored_without_a_word(tmp_path):
+    damaged = tmp_path / "classes.jsa"
+    damaged.write_bytes(b"no classes" * 1000)
+    started = run(STARTED, damaged)
+    assert started.stdout.splitlines()[-1:] == ["3"], started.stderr
+    assert "shared" not in (started.stdout + started.stderr).lower()
