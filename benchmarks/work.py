@@ -42,7 +42,7 @@ class Plan:
 
 
 FULL = Plan(minutes=40, photos=12_884, few=2048, least=1600, vgg=320)
-QUICK = Plan(minutes=8, photos=2048, few=512, least=128, vgg=64)
+QUICK = Plan(minutes=8, photos=1024, few=256, least=96, vgg=32)
 
 
 class Work:
