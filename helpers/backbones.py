@@ -24,7 +24,7 @@ from helpers.parameters import Parameters, fingerprint
 from helpers.storage import snapshots
 from helpers.storage.location import Location, locate
 
-#: rises when golden vectors move by more than 1e-5
+#: rises when features move by more than 1e-5, whatever the precision
 FEATURES_VERSION = 2
 
 SAMPLE_WEIGHTS = "mobilenet_v2_0.35_96.weights.h5"

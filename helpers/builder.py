@@ -147,7 +147,7 @@ def _export(model: Any, folder: Path, request: dict[str, Any]) -> None:
     steps.input().tensor().set_element_type(openvino.Type.u8).set_layout(layout)
     steps.input().tensor().set_spatial_dynamic_shape()
     steps.input().model().set_layout(layout)
-    steps.input().preprocess().custom(lambda photos: _enlarged(photos, request["input"]).output(0))
+    steps.input().preprocess().custom(lambda photos: _resized(photos, request["input"]).output(0))
     graph = steps.build()
     graph.reshape([request["batch"], -1, -1, 3])
     if request["precision"] == "int8":
@@ -158,14 +158,13 @@ def _export(model: Any, folder: Path, request: dict[str, Any]) -> None:
         _keep_precise(graph_file)
 
 
-def _enlarged(photos: Any, size: int) -> Any:
-    """Photos of shape (n, h, w, 3) as float32, enlarged to (n, ``size``, ``size``, 3).
+def _resized(photos: Any, size: int) -> Any:
+    """Photos of shape (n, h, w, 3) as float32, resized to (n, ``size``, ``size``, 3).
 
     Bilinear with half-pixel centres and without antialiasing: the numbers of tf.image.resize. One
     axis after the other, each as the rows of a picture one pixel wide: OpenVINO is quick along
     whatever lies behind the rows, and three colours there would use three lanes of a vector.
     """
-    import numpy as np
     from openvino import opset13 as ops
 
     def along_rows(rows: Any) -> Any:  # (n, rows, a, b) to (n, size, a * b)
@@ -193,7 +192,9 @@ def _keep_precise(graph: Path) -> None:
     tree = ElementTree.parse(graph)
     first = tree.find("./layers/layer[@type='GroupConvolution']")
     if first is not None:
-        marks = ElementTree.SubElement(first, "rt_info")
+        marks = first.find("rt_info")
+        if marks is None:
+            marks = ElementTree.SubElement(first, "rt_info")
         ElementTree.SubElement(marks, "attribute", name="precise", version="0")
         tree.write(graph, xml_declaration=True)
 
@@ -213,7 +214,7 @@ def _quantised(graph: Any, calibration: Path, batch: int) -> Any:
         graph,
         nncf.Dataset(pictures),
         subset_size=len(pictures),
-        ignored_scope=nncf.IgnoredScope(types=["Interpolate"]),  # enlarging is no layer
+        ignored_scope=nncf.IgnoredScope(types=["Interpolate"]),  # resizing stays float32
     )
 
 

@@ -1,10 +1,11 @@
 """Class-data sharing: the classes that Spark loads, in a file that its JVM maps at the start.
 
 Without it every JVM finds, reads and verifies some 15,000 classes anew, which takes a second of
-each session's start and three of 05. ``python -m helpers.cds`` writes the file, and sessions use
-it from then on; Java ignores a file that is not of its own build and its own jars (JEP 310).
+each session's start and two of 05. ``python -m helpers.cds`` writes the file, and sessions use it
+from then on; Java ignores a file that is not of its own build and its own jars (JEP 310).
 """
 
+import os
 import subprocess
 import tempfile
 from pathlib import Path
@@ -23,7 +24,7 @@ class ArchiveError(RuntimeError):
 
 
 def write() -> Path:
-    """Use of Spark what the stages use, and keep the classes that it loaded; where they are.
+    """Use what the stages use of Spark, and keep the classes that it loads in a file.
 
     Raises
     ------
@@ -31,7 +32,7 @@ def write() -> Path:
         If Java refuses.
     """
     home = session.java_home()
-    to = session.classes(home)
+    to = session.class_archive(home)
     to.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=to.parent) as folder:
         names, classes = Path(folder) / "names.txt", Path(folder) / to.name
@@ -42,7 +43,9 @@ def write() -> Path:
                 "-Xshare:dump",
                 f"-XX:SharedClassListFile={names}",
                 f"-XX:SharedArchiveFile={classes}",
+                "-Xmx1g",  # above 32 GB, other pointers: not those of a session
                 "-Xlog:disable",  # it warns of every class that cannot be shared
+                "-Xlog:all=error:stderr",
                 "-classpath",
                 path,
             ],
@@ -50,14 +53,17 @@ def write() -> Path:
             text=True,
         )
         if done.returncode != 0:
-            raise ArchiveError(f"{home} wrote no classes: {done.stderr.strip()}")
+            said = " ".join(f"{done.stdout} {done.stderr}".split())
+            raise ArchiveError(f"{home} wrote no classes: {said}")
         classes.replace(to)
     return to
 
 
 def _loaded(home: Path, names: Path) -> str:
     """Write the names of the classes that Spark loads; the path that it finds them on."""
-    conf = f"{session.java_options(home)} -XX:DumpLoadedClassList={names}"
+    for name in session.MORE_CLASSES:
+        os.environ.pop(name, None)
+    conf = f'{session.java_options(home)} "-XX:DumpLoadedClassList={names}"'
     spark = session.build({"spark.driver.extraJavaOptions": conf})
     try:
         _use(spark)

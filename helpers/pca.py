@@ -39,7 +39,6 @@ MODEL = "model.json"
 ARRAYS = "model.npz"
 
 _CSV_PIECES = "_csv"
-_SCRATCH = "_moments"
 _TASKS_A_CORE = 2
 _MOST_PARTS = 64  # whose moments a task takes
 _MERGED_AT_ONCE = 8
@@ -251,10 +250,8 @@ def analyse(spark: SparkSession, parameters: Parameters) -> Analysis:
         if found is None:
             if len(train) == 0:
                 raise ValueError("PCA needs at least two photos to fit on, got 0")
-            scratch = run.table(_SCRATCH)
-            scratch.delete_all()  # what a run that was killed has left
-            moments = _all_moments(stage, spark, store, train, scratch / stage.run_id)
-            scratch.delete_all()
+            scratch = run.table(f"_moments-{stage.run_id}")
+            moments = _all_moments(stage, spark, store, train, scratch)
             model = fit(moments, parameters.COMPONENTS, parameters.STANDARDIZE)
             draft = snapshots.draft(run.table("pca"), name, stage.run_id)
             _write_scores(stage, spark, store, places, shown, model, draft.location)
@@ -346,7 +343,9 @@ def _all_moments(
         merged = [(scratch / f"{level}-{i}.npz", group) for i, group in enumerate(groups)]
         stage.tasks(_merge_moments, merged, "merge the PCA")
         places = [place for place, _ in merged]
-    return _merged(map(_read_moments, places))
+    moments = _merged(map(_read_moments, places))
+    scratch.delete_all()
+    return moments
 
 
 def _write_moments(pieces: Sequence[_Piece], store: Parts) -> Iterator[int]:
@@ -421,7 +420,7 @@ def _score(
     for chunk in chunks:
         ids: list[str] = []
         scored: list[NDArray[np.float32]] = []
-        for part, rows in chunk.parts:  # a part's features are dropped before the next are read
+        for part, rows in chunk.parts:  # one after another: their features would fill the memory
             table = store.read(part).take(rows)
             ids += table["image_id"].to_pylist()
             scored.append(model.value.transform(featurize.matrix(table)).astype(np.float32))

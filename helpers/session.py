@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyspark
 from pyspark.sql import SparkSession
 
 from helpers import s3a
@@ -21,6 +22,8 @@ TASK_FAILURES = 4  # one killed Python worker must not fail the job, as it would
 GIB = 1024**3
 
 _ENCODING = "encoding of file names"
+#: variables that put more on Spark's class path than its jars, as no archive of classes has it
+MORE_CLASSES = ("SPARK_HOME", "SPARK_CONF_DIR", "HADOOP_CONF_DIR", "SPARK_DIST_CLASSPATH")
 
 
 class UnfitSessionError(RuntimeError):
@@ -161,20 +164,21 @@ def java_options(home: Path) -> str:
     options = [f'"-Dlog4j2.configurationFile={logs}"']
     if VECTOR_MODULE in _release(home):
         options.append(f"--add-modules={VECTOR_MODULE}")
-    if (shared := classes(home)).exists():
-        # Java ignores classes of another build or other jars, and is not to say so.
-        options += [f'"-XX:SharedArchiveFile={shared}"', "-Xlog:cds*=off"]
+    archive = class_archive(home)
+    if archive.exists() and not any(name in os.environ for name in MORE_CLASSES):
+        # Java ignores an archive of other jars, but would print a warning.
+        options += [f'"-XX:SharedArchiveFile={archive}"', "-Xlog:cds*=off"]
     return " ".join(options)
 
 
-def classes(home: Path) -> Path:
-    """Where :mod:`helpers.cds` keeps the classes that Spark loads into the Java in ``home``."""
-    build = hashlib.sha256(_release(home).encode()).hexdigest()[:16]
-    return Path(sys.prefix) / "share" / "fruit-features" / f"classes-{build}.jsa"
+def class_archive(home: Path) -> Path:
+    """The file in which :mod:`helpers.cds` keeps the classes that Spark loads in this Java."""
+    key = hashlib.sha256(f"{_release(home)}\n{pyspark.__version__}".encode()).hexdigest()[:16]
+    return Path(sys.prefix) / "share" / "fruit-features" / f"classes-{key}.jsa"
 
 
 def _release(home: Path) -> str:
-    """What a Java says of its build; nothing where it does not."""
+    """The file in which a Java describes its build; empty where it has none."""
     file = home / "release"
     return file.read_text() if file.exists() else ""
 

@@ -26,6 +26,7 @@ R = TypeVar("R")
 LEASES = "_leases"
 # A cluster that scales tells few cores at first: tasks must be enough for those to come.
 _MOST_UNITS = 16  # parts a task
+_SHARE = 0.8
 
 
 class StageError(RuntimeError):
@@ -171,10 +172,10 @@ class Stage:
 
 
 def deal(units: Sequence[T], cores: int) -> list[Sequence[T]]:
-    """Units dealt to tasks, in order: long tasks first, single units last.
+    """Units dealt to tasks, in order: long tasks first, short ones last.
 
-    Each is four fifths of an even share of what is left: a task costs Spark some 50 ms, so few are
-    better, and short last ones let all cores end together.
+    Each takes four fifths of an even share of what is left: a task costs Spark some 50 ms, so few
+    are better, and short last ones let all cores end together.
 
     >>> [len(task) for task in deal(range(20), 2)]
     [8, 5, 3, 2, 1, 1]
@@ -182,7 +183,7 @@ def deal(units: Sequence[T], cores: int) -> list[Sequence[T]]:
     dealt: list[Sequence[T]] = []
     start = 0
     while start < len(units):
-        size = min(_MOST_UNITS, math.ceil(0.8 * (len(units) - start) / cores))
+        size = min(_MOST_UNITS, math.ceil(_SHARE * (len(units) - start) / cores))
         dealt.append(units[start : start + size])
         start += size
     return dealt

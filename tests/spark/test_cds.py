@@ -7,6 +7,8 @@ import textwrap
 
 import pytest
 
+from helpers import cds, session
+
 WRITTEN = """
     from helpers import cds
 
@@ -27,11 +29,10 @@ def run(code, classes, option=""):
         from pathlib import Path
         from helpers import session
 
-        session.classes = lambda home: Path(sys.argv[1])
+        session.class_archive = lambda home: Path(sys.argv[1])
     """
     script = textwrap.dedent(elsewhere) + textwrap.dedent(code)
-    environment = {**os.environ}
-    environment.pop("SPARK_CONF_DIR", None)  # a folder among the jars cannot be shared
+    environment = {name: value for name, value in os.environ.items() if name != "SPARK_CONF_DIR"}
     return subprocess.run(
         [sys.executable, "-c", script, classes, option],
         capture_output=True,
@@ -42,7 +43,7 @@ def run(code, classes, option=""):
 
 @pytest.mark.slow
 def test_classes_are_written_and_mapped(tmp_path):
-    classes = tmp_path / "share" / "classes.jsa"
+    classes = tmp_path / "a folder" / "classes.jsa"
     written = run(WRITTEN, classes)
     assert written.returncode == 0, written.stderr
     assert list(classes.parent.iterdir()) == [classes]
@@ -56,3 +57,16 @@ def test_classes_that_do_not_fit_are_ignored_without_a_word(tmp_path):
     started = run(STARTED, damaged)
     assert started.stdout.splitlines()[-1:] == ["3"], started.stderr
     assert "shared" not in (started.stdout + started.stderr).lower()
+
+
+def test_a_java_that_writes_no_classes_is_quoted(tmp_path, monkeypatch):
+    java = tmp_path / "java" / "bin" / "java"
+    java.parent.mkdir(parents=True)
+    java.write_text("#!/bin/sh\necho the disk is full\nexit 1\n")
+    java.chmod(0o755)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(session, "java_home", lambda: tmp_path / "java")
+    monkeypatch.setattr(cds, "_loaded", lambda *_: "a.jar")
+    with pytest.raises(cds.ArchiveError, match="the disk is full"):
+        cds.write()
+    assert not list(tmp_path.rglob("*.jsa"))

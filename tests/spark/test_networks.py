@@ -4,6 +4,7 @@
 of the small backbone changed, or when ``FEATURES_VERSION`` rises.
 """
 
+import io
 import json
 import shutil
 import subprocess
@@ -50,6 +51,18 @@ def decoded(paths):
     limits = images.Limits(pixels=10**7, aspect=20.0)
     folder = ROOT / "data_sample"
     return [images.pixels(images.opened((folder / p).read_bytes(), limits), 224) for p in paths]
+
+
+def require_same_bits_in_any_order(network):
+    """A photo's features must be the same from the graph of its own size and from that of any."""
+    random = np.random.default_rng(0)
+    sizes = [(40, 60), (1, 20), (96, 96), (224, 224)]
+    pixels = [random.integers(0, 256, (*size, 3), np.uint8) for size in sizes]
+    expected = engines.OpenvinoEngine(network).features(pixels)
+    for photo in pixels:
+        engine = engines.OpenvinoEngine(network)
+        engine.features([photo])
+        np.testing.assert_array_equal(engine.features(pixels), expected)
 
 
 def checksum(path):
@@ -191,14 +204,7 @@ def test_features_do_not_depend_on_the_size_met_first(sample):
     network = backbones.network(
         sample.parameters(), Folder(str(sample.run / "networks")), "", "", dict
     )
-    random = np.random.default_rng(0)
-    sizes = [(40, 60), (96, 96), (150, 100), (224, 224)]
-    pixels = [random.integers(0, 256, (*size, 3), np.uint8) for size in sizes]
-    expected = engines.OpenvinoEngine(network).features(pixels)
-    for photo in pixels:
-        engine = engines.OpenvinoEngine(network)
-        engine.features([photo])
-        np.testing.assert_array_equal(engine.features(pixels), expected)
+    require_same_bits_in_any_order(network)
 
 
 @pytest.mark.skipif(not HAS_BF16, reason="this processor has no bfloat16")
@@ -209,6 +215,27 @@ def test_bf16_is_near_float32_and_another_network(photos):
     ids = sorted(first)
     error = relative_error(np.stack([second[i] for i in ids]), np.stack([first[i] for i in ids]))
     assert TOLERANCE < error < 0.2
+    require_same_bits_in_any_order(rough.network)
+
+
+@pytest.mark.skipif(not HAS_BF16, reason="this processor has no bfloat16")
+def test_bf16_computes_the_first_depthwise_layer_in_float32(tmp_path):
+    import openvino
+
+    files = built(tmp_path, PRECISION="bf16").files
+    core = openvino.Core()
+    model = core.read_model(*(io.BytesIO(files[name]) for name in backbones.OPENVINO_FILES))
+    model.reshape([1, 96, 96, 3])
+    compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": openvino.Type.bf16})
+    layers = [layer.get_rt_info() for layer in compiled.get_runtime_model().get_ordered_ops()]
+    depthwise = [
+        layer["runtimePrecision"].astype(str)
+        for layer in layers
+        if layer["layerType"].astype(str) == "GroupConvolution"
+    ]
+    assert len(depthwise) == 17
+    assert depthwise[0] == "f32"
+    assert set(depthwise[1:]) == {"bf16"}
 
 
 @pytest.mark.slow
@@ -220,6 +247,7 @@ def test_int8_is_near_float32_and_calibrated_once(photos):
     ids = sorted(first)
     error = relative_error(np.stack([second[i] for i in ids]), np.stack([first[i] for i in ids]))
     assert TOLERANCE < error < 0.5
+    require_same_bits_in_any_order(rough.network)
     calibrated = rough.network.calibrated
     assert set() < set(calibrated) <= set(ids)
     assert rough.record.figures["calibration_photos"] == len(calibrated)

@@ -87,14 +87,18 @@ def test_shared_classes_are_used_once_they_are_written(
     java: Java, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "an environment"))
+    for name in session.MORE_CLASSES:
+        monkeypatch.delenv(name, raising=False)
     home = java("17.0.9")
-    classes = session.classes(home)
+    classes = session.class_archive(home)
     assert classes.is_relative_to(tmp_path / "an environment")
-    assert classes != session.classes(java("17.0.15"))
+    assert classes != session.class_archive(java("17.0.15"))
     assert "SharedArchiveFile" not in session.java_options(home)
     classes.parent.mkdir(parents=True)
     classes.touch()
     assert f'"-XX:SharedArchiveFile={classes}"' in session.java_options(home)
+    monkeypatch.setenv("SPARK_CONF_DIR", str(tmp_path))
+    assert "SharedArchiveFile" not in session.java_options(home)
 
 
 def test_cores_are_those_this_process_may_use() -> None:
