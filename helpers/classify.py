@@ -1,6 +1,7 @@
 """05: a first classifier on the scores, beside baselines: do the features mean something?"""
 
 import io
+import math
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -50,6 +51,7 @@ FIGURES = "figures"
 CONFUSION = "confusion_matrix.csv"
 MODEL, ARRAYS = "model.json", "model.npz"
 _FOREST = "_forest"
+_FILES_A_PARTITION = 2
 
 EMBEDDED_PHOTOS = 1000
 NEIGHBOURS = 10
@@ -275,8 +277,8 @@ def _frame(
 ) -> DataFrame:
     """Spark's view: ``image_id``, ``side``, ``features``, ``label`` and ``shuffled`` as indices.
 
-    The tasks read the scores by ``storage``, a file each: Spark's own readers would need Hadoop's
-    connector for a bucket.
+    The tasks read the scores by ``storage``: Spark's own readers would need Hadoop's connector for
+    a bucket. The partitions do not depend on the cores, since a random forest depends on them.
     """
     files = pca.score_files(analysed)
     known = spark.sparkContext.broadcast(_indexed(first, labels, seed))
@@ -290,7 +292,8 @@ def _frame(
                 yield from joined.to_batches()
 
     schema = "image_id string, side string, label double, shuffled double, scores array<float>"
-    listed = spark.range(0, len(files), numPartitions=len(files)).mapInArrow(read, schema)
+    partitions = math.ceil(len(files) / _FILES_A_PARTITION)
+    listed = spark.range(0, len(files), numPartitions=partitions).mapInArrow(read, schema)
     features = array_to_vector(F.col("scores").cast("array<double>")).alias("features")
     return listed.select("image_id", "side", "label", "shuffled", features)
 

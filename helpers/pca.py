@@ -42,8 +42,8 @@ _CSV_PIECES = "_csv"
 _TASKS_A_CORE = 2
 _MOST_PARTS = 64  # whose moments a task takes
 _MERGED_AT_ONCE = 8
-_ROWS_AT_ONCE = 1024
-_MOST_ROWS_A_FILE = 4096
+_ROWS_AT_ONCE = 512
+_MOST_ROWS_A_FILE = 2048
 Floats = NDArray[np.float64]
 
 

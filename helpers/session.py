@@ -211,6 +211,9 @@ def _defaults(home: Path) -> dict[str, str]:
         # One thread a task: as many tasks as cores share the machine.
         "spark.executorEnv.OMP_NUM_THREADS": "1",
         "spark.executorEnv.OPENBLAS_NUM_THREADS": "1",
+        # Arrow's own allocator keeps what it has freed; an arena a thread keeps as much again.
+        "spark.executorEnv.ARROW_DEFAULT_MEMORY_POOL": "system",
+        "spark.executorEnv.MALLOC_ARENA_MAX": "2",
         "spark.executorEnv.LC_ALL": "C.UTF-8",
         "spark.executorEnv.KERAS_BACKEND": "tensorflow",
     }
