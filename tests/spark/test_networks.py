@@ -228,14 +228,14 @@ def test_bf16_computes_the_first_depthwise_layer_in_float32(tmp_path):
     model.reshape([1, 96, 96, 3])
     compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": openvino.Type.bf16})
     layers = [layer.get_rt_info() for layer in compiled.get_runtime_model().get_ordered_ops()]
-    depthwise = [
-        layer["runtimePrecision"].astype(str)
+    convolutions = [
+        (layer["runtimePrecision"].astype(str), "_dw_" in layer["primitiveType"].astype(str))
         for layer in layers
-        if layer["layerType"].astype(str) == "GroupConvolution"
+        if layer["layerType"].astype(str) == "Convolution"
     ]
-    assert len(depthwise) == 17
-    assert depthwise[0] == "f32"
-    assert set(depthwise[1:]) == {"bf16"}
+    depthwise = [precision for precision, is_depthwise in convolutions if is_depthwise]
+    assert depthwise == ["f32"] + 16 * ["bf16"]
+    assert sum(precision == "f32" for precision, _ in convolutions) == 1
 
 
 @pytest.mark.slow
