@@ -22,7 +22,7 @@ TASK_FAILURES = 4  # one killed Python worker must not fail the job, as it would
 GIB = 1024**3
 
 _ENCODING = "encoding of file names"
-#: variables that put more on Spark's class path than its jars, as no archive of classes has it
+#: variables that change Spark's class path: an archive of classes fits one path alone
 MORE_CLASSES = ("SPARK_HOME", "SPARK_CONF_DIR", "HADOOP_CONF_DIR", "SPARK_DIST_CLASSPATH")
 
 

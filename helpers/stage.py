@@ -26,7 +26,7 @@ R = TypeVar("R")
 LEASES = "_leases"
 # A cluster that scales tells few cores at first: tasks must be enough for those to come.
 _MOST_UNITS = 16  # parts a task
-_SHARE = 0.8
+_SHARE = 0.8  # of what each core would get of the rest
 
 
 class StageError(RuntimeError):

@@ -32,7 +32,7 @@ def run(code, classes, option=""):
         session.class_archive = lambda home: Path(sys.argv[1])
     """
     script = textwrap.dedent(elsewhere) + textwrap.dedent(code)
-    environment = {name: value for name, value in os.environ.items() if name != "SPARK_CONF_DIR"}
+    environment = {k: v for k, v in os.environ.items() if k not in session.MORE_CLASSES}
     return subprocess.run(
         [sys.executable, "-c", script, classes, option],
         capture_output=True,
