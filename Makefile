@@ -22,7 +22,7 @@ run: $(LAPTOP)  ## run notebooks 01 to 05 on the sample (PARAMS=FILE.yaml: on yo
 
 .PHONY: test
 test: $(DEV)  ## run every test that is not slow, and show the coverage of helpers
-	SPARK_CONF_DIR=$(MEASURED) PYTHONPATH=$(MEASURED) $(BIN)/python -m pytest -m "not slow" --cov
+	PYTHONPATH=$(MEASURED) $(BIN)/python -m pytest -m "not slow" --cov
 
 .PHONY: lint
 lint: $(DEV)  ## check code and notebooks with ruff, helpers with mypy

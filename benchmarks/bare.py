@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 START_SECONDS = 300.0
-_SEARCHED = 256  # photos a setting is tried on
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Limit:
         return infer(self.network, self.tensors, self.setting, self.photos)[1]
 
 
-def limit(network: Path, tensors: Path, cores: int, batches: Sequence[int]) -> Limit:
+def limit(network: Path, tensors: Path, cores: int, batches: Sequence[int], tried: int) -> Limit:
     """Find the best setting: one process with a stream a core, or a process a core.
 
     Parameters
@@ -56,6 +55,8 @@ def limit(network: Path, tensors: Path, cores: int, batches: Sequence[int]) -> L
         Folder of the exported network that 03 used.
     tensors
         ``.npy`` file of pixels, uint8, shape (photos, height, width, 3).
+    tried
+        Photos that each setting is tried on, or the nearest number of whole batches.
     """
     available = len(np.load(tensors, mmap_mode="r"))
     settings = [
@@ -63,7 +64,7 @@ def limit(network: Path, tensors: Path, cores: int, batches: Sequence[int]) -> L
         for processes, batch in itertools.product(sorted({1, cores}), batches)
     ]
     whole = max(batches) * cores
-    tried = max(whole, min(_SEARCHED, available) // whole * whole)
+    tried = max(whole, min(tried, available) // whole * whole)
     best = min(settings, key=lambda setting: infer(network, tensors, setting, tried)[0])
     return Limit(network, tensors, available - available % (best.batch * best.processes), best)
 

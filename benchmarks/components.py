@@ -53,7 +53,7 @@ def measure(work: Work) -> Group:
     }
 
     def project() -> float:
-        timed = work.processes.call(stages.run, settings, (stages.PCA,))
+        timed = work.project.call(stages.run, settings, (stages.PCA,))
         return timed.seconds(stages.PCA)
 
     def peer(name: str) -> Fitted:

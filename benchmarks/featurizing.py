@@ -29,7 +29,7 @@ def measure(work: Work) -> Group:
     def project() -> stages.Timed:
         settings = work.settings(run, photos)
         named = (INGEST, PREPROCESS, FEATURIZE)
-        return work.processes.call(stages.run, settings, named, again=True)
+        return work.project.call(stages.run, settings, named, again=True)
 
     def peer(name: str) -> peers.Taken:
         to = work.new_folder(str(written[name]))

@@ -32,7 +32,7 @@ def measure(work: Work) -> Group:
     def run(count: int, cores: int | None = None) -> Grown:
         place, photos = work.new_run("growth"), work.photos.folder(count)
         settings = work.settings(place, photos, COMPONENTS=components(least))
-        timed, sampler = work.processes.watched(stages.run, settings, STAGES, cores=cores)
+        timed, sampler = work.project.watched(stages.run, settings, STAGES, cores=cores)
         start, end = timed.spans[STAGES[0]][0], timed.spans[STAGES[-1]][1]
         peak_03 = sampler.peak(*timed.spans[FEATURIZE])
         return Grown(timed.seconds(*STAGES), sampler.peak(start, end), peak_03)

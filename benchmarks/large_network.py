@@ -1,12 +1,16 @@
 """VGG16 with random weights: 03 beside the bare engine, where the engine is nearly all."""
 
+from functools import cache
+
 from benchmarks import stages
+from benchmarks.bare import Limit
 from benchmarks.findings import Goal, Group, Line
 from benchmarks.stages import AGAIN, FEATURIZE, INGEST, PREPROCESS
 from benchmarks.work import Work
 
 VGG16 = {"BACKBONE": "vgg16", "WEIGHTS": "random"}
 BATCHES = (1, 4)
+TRIED = 64
 
 
 def measure(work: Work) -> Group:
@@ -18,13 +22,15 @@ def measure(work: Work) -> Group:
 
     def project() -> stages.Timed:
         settings = work.settings(run, photos, **VGG16)
-        return work.processes.call(stages.run, settings, named, again=True)
+        return work.project.call(stages.run, settings, named, again=True)
 
-    project()  # also gives the pixels that the bare engine is fed with
-    limit = work.bare_limit(run, network, BATCHES, count)
-    rounds = work.budget.rounds({"project": project, "bare": limit.seconds})
+    @cache
+    def limit() -> Limit:
+        return work.bare_limit(run, network, BATCHES, count, TRIED)
+
+    rounds = work.budget.rounds({"project": project, "bare": lambda: limit().seconds()})
     again = Line("03, its workers warm", [one.seconds(AGAIN) for one in rounds["project"]], count)
-    engine = Line("the bare engine", rounds["bare"], limit.photos, str(limit.setting))
+    engine = Line("the bare engine", rounds["bare"], limit().photos, str(limit().setting))
     return Group(
         f"VGG16 with random weights, {count:,} photos",
         engine.what,

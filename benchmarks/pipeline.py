@@ -14,7 +14,7 @@ def measure(work: Work) -> Group:
 
     def project() -> stages.Timed:
         run = work.new_run("whole")
-        return work.processes.call(stages.run, work.settings(run, photos), embed=True)
+        return work.project.call(stages.run, work.settings(run, photos), embed=True)
 
     rounds = work.budget.rounds(
         {"project": project, "bare": lambda: work.limit(work.whole_run).seconds()}

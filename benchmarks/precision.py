@@ -30,7 +30,7 @@ def measure(work: Work) -> Group:
     def project(precision: str) -> stages.Timed:
         settings = work.settings(work.new_run(precision), photos, PRECISION=precision)
         named = (INGEST, PREPROCESS, FEATURIZE)
-        return work.processes.call(stages.run, settings, named, again=True)
+        return work.project.call(stages.run, settings, named, again=True)
 
     rounds = work.budget.rounds({name: partial(project, name) for name in (FLOAT32, *reduced)})
     lines = {
@@ -70,7 +70,7 @@ def _accuracy(work: Work, precision: str) -> Goal:
     run = work.new_folder(f"runs/{precision}-whole")
     shutil.copytree(work.whole_run, run, copy_function=os.link)
     settings = work.settings(run, photos, PRECISION=precision)
-    work.processes.call(stages.run, settings, (FEATURIZE, PCA, CLASSIFY))
+    work.project.call(stages.run, settings, (FEATURIZE, PCA, CLASSIFY))
     accuracy, expected = _of_05(run), _of_05(work.whole_run)
     error = compare.relative_error(
         compare.features_by_path(run), compare.features_by_path(work.whole_run)

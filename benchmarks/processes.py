@@ -2,7 +2,7 @@
 
 import multiprocessing
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -14,27 +14,46 @@ R = TypeVar("R")
 
 
 class Processes:
-    """Starts functions of modules in fresh processes; what they print goes to the log."""
+    """Starts functions of modules in fresh processes; what they print goes to the log.
 
-    def __init__(self, log: Path) -> None:
+    Parameters
+    ----------
+    environment
+        Variables that the processes start with, beside this one's.
+    """
+
+    def __init__(self, log: Path, environment: Mapping[str, str] | None = None) -> None:
         self._log = log
+        self._environment = environment or {}
 
     def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """``function(...)`` in a new process; its exception is raised here."""
         with self._pool() as pool:
-            return pool.submit(function, *args, **kwargs).result()
+            return self._submit(pool, function, *args, **kwargs).result()
 
     def watched(
         self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs
     ) -> tuple[R, Sampler]:
         """As :meth:`call`, with the memory of the process and its descendants."""
         with self._pool() as pool:
-            future: Future[R] = pool.submit(function, *args, **kwargs)
+            future = self._submit(pool, function, *args, **kwargs)
             [child] = multiprocessing.active_children()
             assert child.pid is not None
             with Sampler(child.pid) as sampler:
                 result = future.result()
         return result, sampler
+
+    def _submit(
+        self, pool: ProcessPoolExecutor, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs
+    ) -> Future[R]:
+        """Submit a function, on which the pool starts its process, with ``os.environ`` as it is."""
+        before = dict(os.environ)
+        os.environ.update(self._environment)
+        try:
+            return pool.submit(function, *args, **kwargs)
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
 
     def _pool(self) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")

@@ -16,7 +16,7 @@ from benchmarks.peers import Keras
 from benchmarks.photos import Photos
 from benchmarks.processes import Processes
 from benchmarks.timing import Budget
-from helpers import session
+from helpers import environment, session
 from helpers.backbones import KERAS_FILES
 from helpers.storage.run import MANIFEST
 
@@ -24,6 +24,7 @@ COMPONENTS = 300
 BATCHES = (1, 4, 8, 16, 32)
 SAME = 1e-4  # relative error between engines in float32
 _TENSORS = 2048
+_TRIED = 256  # photos that a setting of the bare engine is tried on
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,9 @@ class Work:
         self.plan = plan
         self.weights = weights
         self.photos = Photos(photos, scratch / "photos")
-        self.processes = Processes(scratch / "log.txt")
+        log = scratch / "log.txt"
+        self.processes = Processes(log)
+        self.project = Processes(log, environment.MEMORY)  # as the kernel starts with
         self.budget = Budget(60 * plan.minutes)
         self.cores = session.cores()
         self._scratch = scratch
@@ -107,7 +110,7 @@ class Work:
         if not (run / MANIFEST).exists():
             self.new_run("whole")
             settings = self.settings(run, self.photos.folder(self.plan.photos))
-            self.processes.call(stages.run, settings)
+            self.project.call(stages.run, settings)
         return run
 
     def limit(self, run: Path) -> bare.Limit:
@@ -120,15 +123,17 @@ class Work:
         """
         if self._limit is None:
             network, _ = self.network
-            self._limit = self.bare_limit(run, network, BATCHES, _TENSORS)
+            self._limit = self.bare_limit(run, network, BATCHES, _TENSORS, _TRIED)
         return self._limit
 
-    def bare_limit(self, run: Path, network: Path, batches: Sequence[int], most: int) -> bare.Limit:
+    def bare_limit(
+        self, run: Path, network: Path, batches: Sequence[int], most: int, tried: int
+    ) -> bare.Limit:
         """The bare engine at its best setting, its features compared with those of a run."""
         paths, pixels = compare.ready_tensors(run, most)
         file = self.new_folder(f"{network.name}.npy")
         np.save(file, pixels)
-        found = bare.limit(network, file, self.cores, batches)
+        found = bare.limit(network, file, self.cores, batches, tried)
         rows = dict(zip(paths, found.features(), strict=False))
         expected = compare.features_by_path(run)
         error = compare.relative_error(rows, {path: expected[path] for path in rows})

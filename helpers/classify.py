@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -38,6 +38,8 @@ from helpers.storage import live, snapshots, tables
 from helpers.storage.location import Location, locate
 from helpers.storage.run import Record, Run
 
+T = TypeVar("T")
+
 STAGE = "05_classify"
 TREES = 200
 ITERATIONS = 100
@@ -51,7 +53,7 @@ FIGURES = "figures"
 CONFUSION = "confusion_matrix.csv"
 MODEL, ARRAYS = "model.json", "model.npz"
 _FOREST = "_forest"
-_FILES_A_PARTITION = 2
+_FILES_A_PARTITION = 4
 
 EMBEDDED_PHOTOS = 1000
 NEIGHBOURS = 10
@@ -232,17 +234,18 @@ def _fit_and_write(
 ) -> None:
     train = first.filter(pc.equal(first["side"], TRAIN))
     labels = sorted(train["label"].unique().to_pylist())
-    frame = _frame(spark, analysed, first, labels, parameters.SEED)
+    planning = spark.newSession()
+    planning.conf.set("spark.sql.adaptive.enabled", "false")  # else the cache is a job of its own
+    frame = _frame(planning, analysed, first, labels, parameters.SEED)
     frame.cache()
     try:
         fitting = frame.where(F.col("side") == TRAIN)
         estimator = _estimator(parameters)
-        fitted, shuffled = _together(
-            lambda: estimator.fit(fitting, {estimator.labelCol: "label"}),
-            lambda: estimator.fit(fitting, {estimator.labelCol: "shuffled"}),
+        test_side = frame.where(F.col("side") == TEST)
+        (fitted, predicted), (_, by_chance) = _together(
+            lambda: _fitted(estimator, fitting, "label", frame, labels),
+            lambda: _fitted(estimator, fitting, "shuffled", test_side, labels),
         )
-        predicted = _predicted(fitted, frame, labels)
-        by_chance = _predicted(shuffled, frame.where(F.col("side") == TEST), labels)
     finally:
         frame.unpersist()
     joined = first.join(predicted, "image_id").sort_by("path")
@@ -320,11 +323,23 @@ def _estimator(parameters: Parameters) -> LogisticRegression | RandomForestClass
     )
 
 
-def _together(*fits: Callable[[], ClassificationModel]) -> list[ClassificationModel]:
+def _together(*fits: Callable[[], T]) -> list[T]:
     """Fits side by side: each is many short Spark jobs that leave cores idle between them."""
     with ThreadPoolExecutor(len(fits)) as pool:
         started = [pool.submit(inheritable_thread_target(fit)) for fit in fits]
         return [fit.result() for fit in started]
+
+
+def _fitted(
+    estimator: LogisticRegression | RandomForestClassifier,
+    fitting: DataFrame,
+    target: str,
+    frame: DataFrame,
+    labels: list[str],
+) -> tuple[ClassificationModel, pa.Table]:
+    """A classifier of the column ``target``, and what it predicts of the rows of ``frame``."""
+    model = estimator.fit(fitting, {estimator.labelCol: target})
+    return model, _predicted(model, frame, labels)
 
 
 def _predicted(model: ClassificationModel, frame: DataFrame, labels: list[str]) -> pa.Table:

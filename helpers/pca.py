@@ -58,18 +58,19 @@ class Moments:
     @staticmethod
     def of(rows: NDArray[np.floating[Any]]) -> "Moments":
         """Moments of rows of shape (n, d), n at least 1, computed in float64."""
-        wide = rows.astype(np.float64)
-        mean = wide.mean(axis=0)
-        centred = wide - mean
-        return Moments(len(wide), mean, centred.T @ centred)
+        centred = rows.astype(np.float64)
+        mean = centred.mean(axis=0)
+        centred -= mean
+        return Moments(len(centred), mean, centred.T @ centred)
 
     def merged(self, other: "Moments") -> "Moments":
         """Moments of the rows of both."""
         count = self.count + other.count
         apart = other.mean - self.mean
         share = other.count / count
-        products = self.products + other.products
-        products += np.outer(apart, apart) * (self.count * share)
+        products = np.outer(apart, apart * (self.count * share))  # in place: they are large
+        products += self.products
+        products += other.products
         return Moments(count, self.mean + apart * share, products)
 
 

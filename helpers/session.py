@@ -13,7 +13,7 @@ from typing import Any
 import pyspark
 from pyspark.sql import SparkSession
 
-from helpers import s3a
+from helpers import environment, s3a
 from helpers.storage.location import Location
 
 JAVA = 17
@@ -197,6 +197,12 @@ def _java_version(home: Path) -> int | None:
 def _defaults(home: Path) -> dict[str, str]:
     # The JVM only schedules and joins small columns; photos stay in Python workers.
     heap = min(4, max(1, machine_memory() // GIB // 8))
+    workers = {
+        **environment.MEMORY,
+        **environment.ONE_THREAD,
+        "LC_ALL": "C.UTF-8",
+        "KERAS_BACKEND": "tensorflow",
+    }
     return {
         "spark.app.name": "fruit-features",
         "spark.master": f"local[{cores()},{TASK_FAILURES}]",
@@ -208,12 +214,6 @@ def _defaults(home: Path) -> dict[str, str]:
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.sql.shuffle.partitions": str(2 * cores()),
         "spark.python.worker.reuse": "true",
-        # One thread a task: as many tasks as cores share the machine.
-        "spark.executorEnv.OMP_NUM_THREADS": "1",
-        "spark.executorEnv.OPENBLAS_NUM_THREADS": "1",
-        # Arrow's own allocator keeps what it has freed; an arena a thread keeps as much again.
-        "spark.executorEnv.ARROW_DEFAULT_MEMORY_POOL": "system",
-        "spark.executorEnv.MALLOC_ARENA_MAX": "2",
-        "spark.executorEnv.LC_ALL": "C.UTF-8",
-        "spark.executorEnv.KERAS_BACKEND": "tensorflow",
+        "spark.python.daemon.module": "helpers.daemon",
+        **{f"spark.executorEnv.{name}": value for name, value in workers.items()},
     }

@@ -1,8 +1,6 @@
 """One execution of a stage: its lease, its time, its Spark tasks, its record."""
 
-import gc
 import math
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -199,22 +197,8 @@ def _spread(
     def work(given: Iterable[Sequence[T]]) -> Iterator[R]:
         for units in given:
             yield from function(units)
-        _settle()
 
     return context.parallelize(dealt, len(dealt)).mapPartitions(work)
-
-
-def _settle() -> None:
-    """Spare this Python worker half of the tenth of a second that PySpark takes between two tasks.
-
-    It lists the modules in each archive on the path, Spark's own jar among them, which has none;
-    and it collects garbage among all that was ever imported.
-    """
-    sys.path[:] = [place for place in sys.path if not place.endswith(".jar")]
-    for place in [place for place in sys.path_importer_cache if ".jar" in place]:
-        del sys.path_importer_cache[place]
-    if gc.get_freeze_count() == 0:
-        gc.freeze()
 
 
 def is_retried() -> bool:

@@ -4,6 +4,8 @@ import json
 import sys
 from pathlib import Path
 
+from helpers import environment
+
 NAME = "pysparkkernel"
 
 
@@ -26,7 +28,7 @@ def kernelspec() -> dict[str, object]:
         "display_name": "PySpark",
         "language": "python",
         "interrupt_mode": "signal",
-        "env": {"MPLBACKEND": "Agg"},
+        "env": {"MPLBACKEND": "Agg", **environment.MEMORY},
         "metadata": {"supported_encryption": ["curve"]},
     }
 

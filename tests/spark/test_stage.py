@@ -4,6 +4,7 @@ import subprocess
 import sys
 import textwrap
 
+import pyspark
 import pytest
 
 from helpers.stage import Stage, StageError
@@ -121,3 +122,21 @@ def test_a_driver_that_lost_its_lease_finishes_nothing(stage, tmp_path):
     with pytest.raises(LeaseLostError, match="another run took over 02_preprocess of"):
         stage.finish({}, {}, {}, images=0, worked=True)
     assert Run(Folder(str(tmp_path))).history() == []
+
+
+def test_workers_have_pyspark_once_and_keep_what_they_imported(stage):
+    def look(_):
+        import gc
+
+        where = [place for place in sys.path if place.endswith((".zip", ".jar"))]
+        yield (
+            pyspark.__file__,
+            [place for place in where if "spark" in place],
+            gc.get_freeze_count(),
+        )
+
+    stage.tasks(look, range(8), "warm the workers")
+    for file, archives, frozen in stage.tasks(look, range(8), "look"):
+        assert file == pyspark.__file__
+        assert archives == []
+        assert frozen > 0

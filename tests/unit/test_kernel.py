@@ -472,7 +472,8 @@ def test_install(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "{connection_file}" in content["argv"]
     assert content["display_name"] == "PySpark"
     assert content["language"] == "python"
-    assert content["env"] == {"MPLBACKEND": "Agg"}
+    assert content["env"]["MPLBACKEND"] == "Agg"
+    assert content["env"]["ARROW_DEFAULT_MEMORY_POOL"] == "system"
 
 
 def test_install_is_for_this_environment_unless_told(capsys: pytest.CaptureFixture[str]) -> None:

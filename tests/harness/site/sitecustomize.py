@@ -22,7 +22,7 @@ _PATH_AT = {"open": 0, "os.rename": 1}  # where the event's arguments hold the p
 #: levels above the process that meets the path: a worker's daemon, its executor's JVM, which
 #: with a local master is the driver's child
 _LEVELS = {"driver_itself": 0, "worker": 0, "executor": 2, "driver": 3}
-#: Python workers are forked by a daemon: PySpark's, or the one that measures their coverage
+#: Python workers are forked by a daemon: PySpark's or the project's
 _IN_TASK = any(argument.endswith("daemon") for argument in sys.orig_argv)
 _POLL_SECONDS = 0.2
 
