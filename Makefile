@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 LAPTOP := $(VENV)/.laptop
+KERNEL := $(VENV)/.kernel
 DEV := $(VENV)/.dev
 CLASSES := $(VENV)/.classes
 UV := uv==0.13.9
@@ -17,7 +18,7 @@ MEASURED := $(CURDIR)/tests/measured
 .NOTPARALLEL:
 
 .PHONY: run
-run: $(LAPTOP)  ## run notebooks 01 to 05 on the sample (PARAMS=FILE.yaml: on your own photos)
+run: $(KERNEL)  ## run notebooks 01 to 05 on the sample (PARAMS=FILE.yaml: on your own photos)
 	$(BIN)/python -m helpers run --params $(PARAMS)
 
 .PHONY: test
@@ -35,7 +36,7 @@ lab: $(DEV) $(CLASSES)  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir=. notebooks/01_ingest.ipynb
 
 .PHONY: sample
-sample: $(LAPTOP)  ## draw data_sample anew, and execute the committed notebooks on it
+sample: $(KERNEL)  ## draw data_sample anew, and execute the committed notebooks on it
 	$(BIN)/python data_sample/draw.py
 	$(BIN)/python notebooks/execute.py
 
@@ -64,10 +65,13 @@ $(LAPTOP): requirements-laptop.lock pyproject.toml
 	"$(PYTHON)" -m venv $(VENV)
 	$(PIP) install --quiet --require-hashes --requirement requirements-laptop.lock
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(KERNEL): $(LAPTOP) helpers/kernel/spec.py helpers/environment.py
 	$(BIN)/python -m helpers.kernel install
 	touch $@
 
-$(DEV): requirements-dev.lock $(LAPTOP)
+$(DEV): requirements-dev.lock $(KERNEL)
 	$(PIP) install --quiet --require-hashes --requirement requirements-dev.lock
 	touch $@
 

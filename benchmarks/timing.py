@@ -30,14 +30,14 @@ class Budget:
         drifts on the machine meets all contestants of a round alike.
         """
         results: dict[str, list[Any]] = {name: [] for name in contestants}
-        longest = 0.0
+        last = 0.0
         for number in range(MOST_ROUNDS):
-            if number and self._left(self._granted) < longest:
+            if number and self._left(self._granted) < last:
                 break
             started = time.monotonic()
             for name, contestant in contestants.items():
                 results[name].append(contestant())
-            longest = max(longest, time.monotonic() - started)
+            last = time.monotonic() - started
         return results
 
     def _left(self, share: float) -> float:

@@ -43,7 +43,7 @@ class Plan:
 
 
 FULL = Plan(minutes=40, photos=12_884, few=2048, least=1600, vgg=320)
-QUICK = Plan(minutes=8, photos=1024, few=256, least=96, vgg=32)
+QUICK = Plan(minutes=8, photos=768, few=192, least=64, vgg=32)
 
 
 class Work:

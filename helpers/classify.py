@@ -54,6 +54,7 @@ CONFUSION = "confusion_matrix.csv"
 MODEL, ARRAYS = "model.json", "model.npz"
 _FOREST = "_forest"
 _FILES_A_PARTITION = 4
+_ADAPTIVE = "spark.sql.adaptive.enabled"
 
 EMBEDDED_PHOTOS = 1000
 NEIGHBOURS = 10
@@ -234,9 +235,9 @@ def _fit_and_write(
 ) -> None:
     train = first.filter(pc.equal(first["side"], TRAIN))
     labels = sorted(train["label"].unique().to_pylist())
-    planning = spark.newSession()
-    planning.conf.set("spark.sql.adaptive.enabled", "false")  # else the cache is a job of its own
-    frame = _frame(planning, analysed, first, labels, parameters.SEED)
+    frame = _frame(spark, analysed, first, labels, parameters.SEED)
+    adaptive = str(spark.conf.get(_ADAPTIVE))
+    spark.conf.set(_ADAPTIVE, "false")  # it would make filling the cache a job of its own
     frame.cache()
     try:
         fitting = frame.where(F.col("side") == TRAIN)
@@ -248,6 +249,7 @@ def _fit_and_write(
         )
     finally:
         frame.unpersist()
+        spark.conf.set(_ADAPTIVE, adaptive)
     joined = first.join(predicted, "image_id").sort_by("path")
     test = joined.filter(pc.equal(joined["side"], TEST))
     true, guessed = (np.array(test[name].to_pylist()) for name in ("label", "predicted"))

@@ -1,8 +1,8 @@
 """Variables of the environment that the Python processes of a run start with."""
 
-#: Freed memory goes back to the machine, of the driver and of Spark's workers: Arrow's own
-#: allocator keeps what it has freed; glibc keeps an arena a thread, and, once an array that large
-#: has been freed, the pages of any array below 32 MiB.
+#: Memory that is freed goes back to the machine. Arrow's own allocator keeps it; glibc (others
+#: ignore its variables) keeps as much in an arena of each thread, and what arrays of up to 32 MiB
+#: took, unless it is told from which size on to give back.
 MEMORY = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
     "MALLOC_ARENA_MAX": "2",

@@ -35,7 +35,7 @@ Floats = NDArray[np.floating[Any]]
 def save(figure: Figure, location: Location) -> None:
     """Write a figure as PNG, and close it."""
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=DPI)
+    figure.savefig(content, format="png", dpi=DPI, bbox_inches="tight")
     plt.close(figure)
     location.write(content.getvalue())
 

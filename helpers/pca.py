@@ -68,8 +68,8 @@ class Moments:
         count = self.count + other.count
         apart = other.mean - self.mean
         share = other.count / count
-        products = np.outer(apart, apart * (self.count * share))  # in place: they are large
-        products += self.products
+        products = np.outer(apart, apart * (self.count * share))
+        products += self.products  # in place: they are large
         products += other.products
         return Moments(count, self.mean + apart * share, products)
 

@@ -172,7 +172,7 @@ class Stage:
 def deal(units: Sequence[T], cores: int) -> list[Sequence[T]]:
     """Units dealt to tasks, in order: long tasks first, short ones last.
 
-    Each takes four fifths of an even share of what is left: a task costs Spark some 50 ms, so few
+    Each takes four fifths of an even share of what is left: a task costs Spark 30 to 90 ms, so few
     are better, and short last ones let all cores end together.
 
     >>> [len(task) for task in deal(range(20), 2)]

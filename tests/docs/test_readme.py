@@ -97,7 +97,7 @@ def test_the_block_runs(block: Block, clone: Path) -> None:
 
 def _plain_environment() -> dict[str, str]:
     """This environment without what `make test` adds to it."""
-    added = ("SPARK_CONF_DIR", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+    added = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
     return {name: value for name, value in os.environ.items() if name not in added}
 
 

@@ -1,6 +1,7 @@
 """Keeps what the tasks in Spark's Python workers have covered, through PYTHONPATH.
 
 Workers are forked, used again and ended by a signal, so coverage.py would never save their data.
+Python imports one ``sitecustomize`` alone: where a test brings its own, workers are not measured.
 """
 
 import os

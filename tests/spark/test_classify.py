@@ -215,3 +215,27 @@ def test_the_embedding_finds_neighbours_of_one_label(sample, monkeypatch):
     assert embedding.points.shape == (200, 2)
     assert len(embedding.labels) == 200
     assert embedding.agreement > 0.6 > 0.2 > embedding.by_chance
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_session_plans_afterwards_as_it_did(fails, fruits, monkeypatch):
+    adaptive = "spark.sql.adaptive.enabled"
+    seen = []
+    fitted = classify._fitted
+
+    def noted(*given):
+        seen.append(fruits.spark.conf.get(adaptive))
+        if fails:
+            raise ValueError("no fit")
+        return fitted(*given)
+
+    fruits.analyse(COMPONENTS=2)
+    monkeypatch.setattr(classify, "_fitted", noted)
+    before = fruits.spark.conf.get(adaptive)
+    if fails:
+        with pytest.raises(ValueError, match="no fit"):
+            fruits.classify()
+    else:
+        fruits.classify()
+    assert seen == ["false", "false"]
+    assert fruits.spark.conf.get(adaptive) == before == "true"

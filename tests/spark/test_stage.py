@@ -1,5 +1,6 @@
 """A stage's tasks fail with their own words, and one driver at a time works on it."""
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -7,6 +8,7 @@ import textwrap
 import pyspark
 import pytest
 
+from helpers import environment
 from helpers.stage import Stage, StageError
 from helpers.storage.lease import LeaseHeldError, LeaseLostError
 from helpers.storage.location import Folder
@@ -140,3 +142,10 @@ def test_workers_have_pyspark_once_and_keep_what_they_imported(stage):
         assert file == pyspark.__file__
         assert archives == []
         assert frozen > 0
+
+
+def test_workers_give_freed_memory_back(stage):
+    def look(_):
+        yield {name: os.environ.get(name) for name in environment.MEMORY}
+
+    assert stage.tasks(look, [1], "look") == [environment.MEMORY]

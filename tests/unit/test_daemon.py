@@ -1,18 +1,30 @@
-"""Spark's Python workers take PySpark from where it is installed."""
+"""Spark's Python workers wait little, and take PySpark from where it is installed."""
 
+import gc
+import socket
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from helpers.daemon import archives
+from helpers.daemon import archives, hastened
 
 
 @pytest.fixture
 def packages(tmp_path: Path) -> Path:
     """A folder of packages, PySpark with its archives among them."""
-    (tmp_path / "pyspark").mkdir()
-    (tmp_path / "pyspark" / "__init__.py").touch()
-    return tmp_path
+    home = tmp_path / "packages" / "pyspark"
+    home.mkdir(parents=True)
+    (home / "__init__.py").touch()
+    return home.parent
+
+
+@pytest.fixture(autouse=True)
+def thawed():
+    """Nothing stays frozen behind a test."""
+    yield
+    gc.unfreeze()
 
 
 def test_archives_of_the_installed_pyspark_are_left_out(packages: Path) -> None:
@@ -22,10 +34,73 @@ def test_archives_of_the_installed_pyspark_are_left_out(packages: Path) -> None:
     assert archives([*theirs, *mine], str(home)) == theirs
 
 
+def test_archives_are_found_behind_a_link(packages: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(packages)
+    archive = str(packages / "pyspark" / "python" / "lib" / "pyspark.zip")
+    path = [archive, str(tmp_path / "link")]
+    assert archives(path, str(packages / "pyspark")) == [archive]
+    assert archives(path, str(tmp_path / "link" / "pyspark")) == [archive]
+
+
 def test_archives_are_kept_where_pyspark_is_not_installed_beside_them(packages: Path) -> None:
     home = packages / "pyspark"
     archive = str(home / "python" / "lib" / "pyspark.zip")
     assert archives([archive], str(home)) == []  # its folder is not on the path
+    assert archives([archive, str(packages)], "") == []
     (home / "__init__.py").unlink()
     assert archives([archive, str(packages)], str(home)) == []  # a Spark from elsewhere
-    assert archives([archive, str(packages)], "") == []
+
+
+class Socket:
+    """Notes the options that are set."""
+
+    def __init__(self) -> None:
+        self.options: list[tuple[int, int, int]] = []
+
+    def setsockopt(self, *option: int) -> None:
+        self.options.append(option)
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="Linux alone has TCP_QUICKACK")
+def test_each_task_is_acknowledged_at_once() -> None:
+    quick = (socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+    connection = Socket()
+    seen = []
+
+    def run_task(sock: Socket, authenticated: bool) -> int:
+        seen.append((list(sock.options), authenticated))
+        return 7
+
+    worker = hastened(run_task)
+    assert worker(connection, False) == 7
+    assert worker(connection, True) == 7
+    assert seen == [([quick], False), ([quick, quick], True)]
+
+
+def test_what_a_task_imports_is_frozen_and_its_garbage_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ended = []
+
+    class Garbage:
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            ended.append(self)
+
+    def run_task(_: Socket, authenticated: bool) -> int:
+        if authenticated:
+            monkeypatch.setitem(sys.modules, "a_module_of_the_second_task", ModuleType("a"))
+        Garbage()
+        return 0
+
+    worker = hastened(run_task)
+    worker(Socket(), False)
+    assert len(ended) == 1
+    frozen = gc.get_freeze_count()
+    assert frozen > 0
+    later = [[] for _ in range(1000)]
+    worker(Socket(), True)
+    assert len(ended) == 2
+    assert gc.get_freeze_count() >= frozen + len(later)

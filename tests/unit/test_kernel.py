@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import helpers
+from helpers import environment
 from helpers.kernel import app, cells, execution, jvm, options, progress, spec
 from helpers.kernel.__main__ import main
 from helpers.kernel.cells import CellError, Code, Configure, Help, Info, Local, parse
@@ -472,8 +473,7 @@ def test_install(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "{connection_file}" in content["argv"]
     assert content["display_name"] == "PySpark"
     assert content["language"] == "python"
-    assert content["env"]["MPLBACKEND"] == "Agg"
-    assert content["env"]["ARROW_DEFAULT_MEMORY_POOL"] == "system"
+    assert content["env"] == {"MPLBACKEND": "Agg", **environment.MEMORY}
 
 
 def test_install_is_for_this_environment_unless_told(capsys: pytest.CaptureFixture[str]) -> None:
