@@ -63,7 +63,7 @@ def keras_in_pandas_udf(source: Path, network: Keras, to: Path) -> Taken:
     """Keras's ``predict`` in an iterator pandas UDF, as a student's notebook on EMR has it.
 
     ``binaryFile`` with recursive lookup, ``repartition(24)``, the weights broadcast, and in each
-    partition a network built anew; Pillow resizes to 224 x 224.
+    partition a network built anew; Pillow resizes to 224 x 224. The session is the project's.
     """
     begin = time.monotonic()
     with session() as spark:

@@ -46,7 +46,7 @@ class Processes:
     def _submit(
         self, pool: ProcessPoolExecutor, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs
     ) -> Future[R]:
-        """Submit a function, on which the pool starts its process, with ``os.environ`` as it is."""
+        """Submit a function; the pool then starts its process, which inherits ``os.environ``."""
         before = dict(os.environ)
         os.environ.update(self._environment)
         try:

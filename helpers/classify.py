@@ -237,9 +237,9 @@ def _fit_and_write(
     labels = sorted(train["label"].unique().to_pylist())
     frame = _frame(spark, analysed, first, labels, parameters.SEED)
     adaptive = str(spark.conf.get(_ADAPTIVE))
-    spark.conf.set(_ADAPTIVE, "false")  # it would make filling the cache a job of its own
-    frame.cache()
     try:
+        spark.conf.set(_ADAPTIVE, "false")  # it would make filling the cache a job of its own
+        frame.cache()
         fitting = frame.where(F.col("side") == TRAIN)
         estimator = _estimator(parameters)
         test_side = frame.where(F.col("side") == TEST)
