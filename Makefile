@@ -58,13 +58,19 @@ compile = build/lock/bin/uv pip compile $(1) --quiet --universal --python-versio
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# A lock is whole, so pip resolves nothing: it would take later versions where an extra is asked for.
+define install
+$(PIP) install --progress-bar off --no-deps --require-hashes --requirement $(1)
+$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+$(PIP) check
+endef
+
 $(LAPTOP): requirements-laptop.lock pyproject.toml
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
 		echo "Python 3.11 is needed, got '$(PYTHON)': make PYTHON=/path/to/python3.11 ..." >&2; \
 		exit 1; }
 	"$(PYTHON)" -m venv $(VENV)
-	$(PIP) install --quiet --require-hashes --requirement requirements-laptop.lock
-	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	$(call install,requirements-laptop.lock)
 	touch $@
 
 $(KERNEL): $(LAPTOP) helpers/kernel/spec.py helpers/environment.py
@@ -72,7 +78,7 @@ $(KERNEL): $(LAPTOP) helpers/kernel/spec.py helpers/environment.py
 	touch $@
 
 $(DEV): requirements-dev.lock $(KERNEL)
-	$(PIP) install --quiet --require-hashes --requirement requirements-dev.lock
+	$(call install,requirements-dev.lock)
 	touch $@
 
 # Half a minute, once, after which each session starts a second sooner; all works without it too.

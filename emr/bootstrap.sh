@@ -48,7 +48,8 @@ python3.11 -m venv --clear "$venv"
 python=("$venv/bin/python" -I)
 install=("${python[@]}" -m pip install --no-index --no-cache-dir
   --disable-pip-version-check --progress-bar off)
-"${install[@]}" --find-links "$folder/wheelhouse" --require-hashes -r "$lock"
+# The lock is whole, so nothing is resolved.
+"${install[@]}" --no-deps --find-links "$folder/wheelhouse" --require-hashes -r "$lock"
 "${install[@]}" --no-deps "${project[0]}"
 
 log "checking $venv"

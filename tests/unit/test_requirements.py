@@ -1,8 +1,11 @@
 """The locks say what requirements*.txt say, with hashes, and name no host."""
 
 import re
+from collections.abc import Iterator
+from importlib import metadata
 
 import pytest
+from packaging.requirements import Requirement
 
 from helpers.storage.location import root
 
@@ -51,3 +54,47 @@ def test_every_line_of_a_lock_is_a_pin_a_hash_or_a_comment(lock: str) -> None:
         else:
             assert line.startswith("#") or _PIN.match(line), line
     assert hashes >= sum(bool(_PIN.match(line)) for line in lines)
+
+
+def extras_asked_for(name: str) -> Iterator[tuple[Requirement, str]]:
+    """What the extras that an installed distribution asks for need, and for which requirement."""
+    for text in metadata.requires(name) or ():
+        asked = Requirement(text)
+        if not asked.extras or (asked.marker and not asked.marker.evaluate({"extra": ""})):
+            continue
+        for needed in map(Requirement, metadata.requires(asked.name) or ()):
+            if any(
+                needed.marker and needed.marker.evaluate({"extra": extra}) for extra in asked.extras
+            ):
+                yield needed, text
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_holds_what_an_extra_needs(lock: str) -> None:
+    """pip installs a lock without resolving, and `pip check` looks at no extra."""
+    locked = {name for name, _ in pins(lock)}
+    installed = {re.sub(r"[-_.]+", "-", d.name).lower(): d.name for d in metadata.distributions()}
+    missing = {
+        (name, text)
+        for name in locked & installed.keys()
+        for needed, text in extras_asked_for(installed[name])
+        if re.sub(r"[-_.]+", "-", needed.name).lower() not in locked
+    }
+    assert not missing
+
+
+def test_a_lock_names_every_requirement_with_an_extra() -> None:
+    asked = [
+        Requirement(text)
+        for name, _ in pins("requirements-dev.lock")
+        for text in _requires(name)
+        if Requirement(text).extras
+    ]
+    assert asked, "nothing asks for an extra: the test above holds nothing"
+
+
+def _requires(name: str) -> list[str]:
+    try:
+        return metadata.requires(name) or []
+    except metadata.PackageNotFoundError:  # of another platform
+        return []
