@@ -1,4 +1,4 @@
-"""The five notebooks by one command: parameters checked, notebooks executed by papermill."""
+"""Running the notebooks: parameters are checked, then papermill executes the notebooks."""
 
 import re
 import sys
@@ -16,11 +16,13 @@ from jupyter_client.kernelspec import NoSuchKernel
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from helpers import report
 from helpers.kernel import spec
 from helpers.parameters import NOTEBOOKS, Parameters, declared, refuse_unknown
-from helpers.storage.location import Folder, Location, locate, root
-from helpers.storage.run import Run
+from helpers.report.page import EXECUTED, write_page
+from helpers.report.summary import summarize
+from helpers.run.manifest import Run
+from helpers.storage.local import LocalLocation
+from helpers.storage.location import Location, locate, project_root
 
 _BOOLEANS = {"true": True, "false": False}
 _JAVA_FRAMES = re.compile(r"^\s+(at |\.\.\. \d+ more).*\n?", re.MULTILINE)
@@ -33,11 +35,11 @@ class NotebookError(RuntimeError):
     """
 
 
-def parameters(file: Path | None, pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """The parameters of a run: those of a YAML file, then those named one by one.
+def read_parameters(file: Path | None, pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """Read the parameters of a run: those of a YAML file, then those given one by one.
 
-    Values are read as papermill reads them, but text stays text where the parameter is text: a
-    fingerprint may consist of digits alone.
+    Values are read as papermill reads them, except that the value of a text parameter stays text:
+    a fingerprint may consist of digits alone.
 
     Raises
     ------
@@ -46,10 +48,10 @@ def parameters(file: Path | None, pairs: Iterable[tuple[str, str]]) -> dict[str,
     OSError
         If the file cannot be read.
     """
-    values = {} if file is None else _from_yaml(file)
+    values = {} if file is None else _read_yaml(file)
     named = list(pairs)
     refuse_unknown([*values, *(name for name, _ in named)])
-    values |= {name: _value(name, text) for name, text in named}
+    values |= {name: _parse_value(name, text) for name, text in named}
     locate(Parameters(**values).RUN_URI)
     return values
 
@@ -58,21 +60,21 @@ def _print(line: str) -> None:
     print(line, flush=True)
 
 
-def run(
+def run_notebooks(
     values: Mapping[str, Any],
     notebooks: Iterable[str] = NOTEBOOKS,
     say: Callable[[str], None] = _print,
 ) -> None:
-    """Execute notebooks in order, write the report, say what was found.
+    """Execute notebooks in order, write the report, print what was found.
 
     Parameters
     ----------
     values
-        What :func:`parameters` returned; each notebook is given those that it declares.
+        What :func:`read_parameters` returned; each notebook gets those that it declares.
     notebooks
         Names without ending; they run in the order of their numbers.
     say
-        Takes each line that is to be shown.
+        Shows a line.
 
     Raises
     ------
@@ -81,35 +83,35 @@ def run(
     FileNotFoundError
         If the notebooks are not on this machine.
     """
-    folder = notebooks_folder()
+    folder = find_notebooks()
     place = locate(Parameters(**values).RUN_URI)
     for name in sorted(set(notebooks)):
         given = {key: value for key, value in values.items() if key in declared(name)}
-        executed = place / report.EXECUTED / f"{name}.ipynb"
+        executed = place / EXECUTED / f"{name}.ipynb"
         started = time.perf_counter()
         try:
-            with _local(executed) as output:
+            with _write_locally(executed) as output:
                 execute(folder / f"{name}.ipynb", output, given)
         except NotebookError:
             say(f"{name} as far as it came: {executed.uri}")
             raise
         say(f"{name:13} {time.perf_counter() - started:6.1f} s")
-    written = report.write(Run(place))
-    lines = [*report.summary(Run(place).manifest()), ("Report", written.uri)]
+    page = write_page(Run(place))
+    lines = [*summarize(Run(place).read_manifest()), ("Report", page.uri)]
     say("")
     for title, text in lines:
         say(f"{title:13} {text}")
 
 
-def notebooks_folder() -> Path:
-    """The folder of the notebooks.
+def find_notebooks() -> Path:
+    """Find the folder of the notebooks.
 
     Raises
     ------
     FileNotFoundError
-        If ``helpers`` is an installed wheel, which holds none.
+        If ``helpers`` is an installed wheel, which holds no notebooks.
     """
-    project = root()
+    project = project_root()
     if project is None:
         raise FileNotFoundError("the notebooks are not on this machine: run this in a clone")
     return project / "notebooks"
@@ -121,7 +123,7 @@ def execute(notebook: Path, output: Path, given: Mapping[str, Any]) -> None:
     Raises
     ------
     NotebookError
-        If a cell fails, or the kernel is not there or dies.
+        If a cell fails, or if the kernel is not installed or dies.
     """
     try:
         papermill.execute_notebook(
@@ -138,8 +140,8 @@ def execute(notebook: Path, output: Path, given: Mapping[str, Any]) -> None:
         ) from None
     except DeadKernelError:
         raise NotebookError(
-            f"{notebook.stem} failed in cell [{_cells_begun(output)}]\n"
-            "DeadKernelError: the kernel's process died, perhaps for want of memory"
+            f"{notebook.stem} failed in cell [{_count_begun(output)}]\n"
+            "DeadKernelError: the kernel's process died; it may have run out of memory"
         ) from None
     except NoSuchKernel:
         raise NotebookError(
@@ -148,17 +150,17 @@ def execute(notebook: Path, output: Path, given: Mapping[str, Any]) -> None:
         ) from None
 
 
-def _cells_begun(executed: Path) -> int:
-    """How many code cells papermill has given to the kernel."""
+def _count_begun(executed: Path) -> int:
+    """Count the code cells that papermill has sent to the kernel."""
     notebook = nbformat.read(executed, 4)  # type: ignore[no-untyped-call]
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     return sum(cell.metadata["papermill"]["start_time"] is not None for cell in code)
 
 
 @contextmanager
-def _local(to: Location) -> Iterator[Path]:
-    """A file on this machine for papermill to write; it ends at ``to``, after a failure too."""
-    if isinstance(to, Folder):
+def _write_locally(to: Location) -> Iterator[Path]:
+    """Yield a local file for papermill to write; copy it to ``to``, also after a failure."""
+    if isinstance(to, LocalLocation):
         path = Path(to.path)
         path.parent.mkdir(parents=True, exist_ok=True)
         yield path
@@ -172,7 +174,7 @@ def _local(to: Location) -> Iterator[Path]:
                 to.write(path.read_bytes())
 
 
-def _from_yaml(file: Path) -> dict[str, Any]:
+def _read_yaml(file: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(file.read_bytes())
     except yaml.YAMLError as error:
@@ -184,7 +186,7 @@ def _from_yaml(file: Path) -> dict[str, Any]:
     return {str(name): value for name, value in values.items()}
 
 
-def _value(name: str, text: str) -> str | int | float | bool:
+def _parse_value(name: str, text: str) -> str | int | float | bool:
     if isinstance(getattr(Parameters, name), str):
         return text
     for number in (int, float):

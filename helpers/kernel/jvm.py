@@ -21,13 +21,13 @@ def start(conf: Mapping[str, str]) -> "SparkSession":
     Spark's own handler of SIGINT does not stay: it calls the JVM from within the very call that
     it interrupts, on the same connection.
     """
-    from helpers import session
+    from helpers.spark import session
 
     if threading.current_thread() is not threading.main_thread():
-        return session.build(conf)
+        return session.start_session(conf)
     handler = signal.getsignal(signal.SIGINT)
     try:
-        return session.build(conf)
+        return session.start_session(conf)
     finally:
         signal.signal(signal.SIGINT, handler)
 

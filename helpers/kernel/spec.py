@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from helpers import environment
+from helpers.spark import environment
 
 NAME = "pysparkkernel"
 

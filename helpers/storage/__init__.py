@@ -1,1 +1,1 @@
-"""Bytes, tables, manifests and leases, in a folder or on S3 by the same calls."""
+"""Bytes: a folder or an S3 prefix, read and written by the same calls."""

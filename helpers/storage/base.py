@@ -1,4 +1,4 @@
-"""What a place that holds files can do, wherever it lies."""
+"""What every place that holds files can do."""
 
 import io
 from abc import ABC, abstractmethod
@@ -11,7 +11,17 @@ RANGE_BYTES = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file found: its path below the listed location, length in bytes, µs since 1970 (UTC)."""
+    """A file that was listed.
+
+    Attributes
+    ----------
+    path
+        Path below the listed location, with ``/`` between folders.
+    length
+        Bytes.
+    modified
+        Time of the last change, in µs since 1970 (UTC).
+    """
 
     path: str
     length: int
@@ -19,7 +29,12 @@ class Entry:
 
 
 class Location(ABC):
-    """A file or a folder, local or on S3; cheap to make, and safe to send to a Spark task."""
+    """A file or a folder, local or on S3.
+
+    A location is cheap to make and safe to send to a Spark task. Whatever goes wrong is raised
+    as an ``OSError`` of the standard library (``FileNotFoundError``, ``PermissionError``, ...)
+    with one clear line.
+    """
 
     #: reads that are worth having under way at once
     concurrency: int
@@ -32,15 +47,16 @@ class Location(ABC):
     @property
     @abstractmethod
     def spark_uri(self) -> str:
-        """The same place as Spark's readers name it."""
+        """The same place, as Spark's readers name it."""
 
     @property
     def name(self) -> str:
+        """The last name of the URI."""
         return self.uri.rstrip("/").rpartition("/")[2]
 
     @abstractmethod
     def __truediv__(self, path: str) -> "Location":
-        """The location ``path`` below this one."""
+        """Return the location ``path`` below this one."""
 
     @property
     @abstractmethod
@@ -48,60 +64,63 @@ class Location(ABC):
         """The location above this one."""
 
     @abstractmethod
-    def entries(self) -> Iterator[Entry]:
-        """Every file below this location, at any depth, in no order; none if it is not there."""
+    def list_files(self) -> Iterator[Entry]:
+        """List every file below this location, at any depth, in no order.
+
+        A location that does not exist holds none.
+        """
 
     @abstractmethod
-    def folders(self) -> list[str]:
-        """Names of the folders directly below, sorted; none if it is not there."""
+    def list_folders(self) -> list[str]:
+        """List the names of the folders directly below, sorted."""
 
     @abstractmethod
     def is_file(self) -> bool:
-        """Whether a file lies just here."""
+        """Tell whether this location is a file."""
 
     @abstractmethod
     def length(self) -> int:
-        """Bytes of the file."""
+        """Return the file's length in bytes."""
 
     @abstractmethod
-    def stamp(self) -> str:
-        """A text that is another one when the file was replaced."""
+    def version_tag(self) -> str:
+        """Return a text that changes when the file is replaced."""
 
     @abstractmethod
     def read(self, offset: int = 0, length: int | None = None) -> bytes:
-        """The file's bytes, or ``length`` of them from ``offset``; fewer where the file ends."""
+        """Read the file, or ``length`` bytes from ``offset``; fewer where the file ends."""
 
     def open(self) -> io.BufferedReader:
-        """The file as a seekable one, for readers that need only some of its ranges."""
+        """Open the file as a seekable one, for readers that need only some of its ranges."""
         return io.BufferedReader(_RangeFile(self), RANGE_BYTES)
 
     @abstractmethod
     def write(self, content: bytes | memoryview) -> None:
-        """Write the file whole or not at all, replacing what was there."""
-
-    @abstractmethod
-    def update(self, change: Callable[[bytes | None], bytes | None]) -> None:
-        """Replace the file by ``change(its bytes)`` with no other writer in between.
-
-        ``change`` gets None where there is no file, may be called several times, and leaves all
-        as it is by returning None or by raising.
-        """
-
-    @abstractmethod
-    def delete(self) -> None:
-        """Delete the file, if it is there."""
-
-    @abstractmethod
-    def delete_all(self) -> None:
-        """Delete every file below this location, if there are any."""
+        """Write the file whole or not at all; replace what was there."""
 
     @abstractmethod
     def write_stream(self, chunks: Iterator[bytes]) -> None:
         """Write a file piece by piece; it appears whole or not at all."""
 
+    @abstractmethod
+    def compare_and_swap(self, change: Callable[[bytes | None], bytes | None]) -> None:
+        """Replace the file by ``change(its bytes)`` with no other writer in between.
+
+        ``change`` receives None where there is no file, and may be called several times. The file
+        stays as it is where ``change`` returns None or raises.
+        """
+
+    @abstractmethod
+    def delete(self) -> None:
+        """Delete the file if it exists."""
+
+    @abstractmethod
+    def delete_tree(self) -> None:
+        """Delete every file below this location."""
+
 
 class _RangeFile(io.RawIOBase):
-    """A location as a seekable file of range reads."""
+    """A location as a seekable file; each read is a range read."""
 
     def __init__(self, location: Location) -> None:
         self._location = location

@@ -1,4 +1,7 @@
-"""A place on S3, by boto3: one client a process, credentials from the default AWS chain."""
+"""A location on S3.
+
+boto3 takes credentials from AWS's default chain. Each process has one client.
+"""
 
 import itertools
 import threading
@@ -30,15 +33,15 @@ MISSING = {"404", "NoSuchKey", "NotFound"}
 BEYOND_END = {"416", "InvalidRange"}
 CONFLICT = {"412", "409", "PreconditionFailed", "ConditionalRequestConflict"}
 FORBIDDEN = {"403", "AccessDenied", "Forbidden", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
-UPLOAD_PART = 8 * 1024 * 1024  # bytes
-DELETED_AT_ONCE = 1000  # what S3 takes in a call
+UPLOAD_PART_BYTES = 8 * 1024 * 1024
+KEYS_PER_DELETION = 1000  # S3's own limit
 
-_CREATION = threading.Lock()
+_CLIENT_LOCK = threading.Lock()
 
 
 @dataclass(frozen=True)
-class Bucket(Location):
-    """A prefix or an object of an S3 bucket."""
+class S3Location(Location):
+    """A prefix or an object in an S3 bucket."""
 
     bucket: str
     key: str
@@ -52,27 +55,27 @@ class Bucket(Location):
     def spark_uri(self) -> str:
         return f"s3a://{self.bucket}/{self.key}"
 
-    def __truediv__(self, path: str) -> "Bucket":
-        return Bucket(self.bucket, f"{self.key}/{path}" if self.key else path)
+    def __truediv__(self, path: str) -> "S3Location":
+        return S3Location(self.bucket, f"{self.key}/{path}" if self.key else path)
 
     @property
-    def parent(self) -> "Bucket":
-        return Bucket(self.bucket, self.key.rpartition("/")[0])
+    def parent(self) -> "S3Location":
+        return S3Location(self.bucket, self.key.rpartition("/")[0])
 
-    def entries(self) -> Iterator[Entry]:
-        # S3 gives one page after another, so folders are listed side by side.
+    def list_files(self) -> Iterator[Entry]:
+        # S3 gives one page after another, so folders are listed in parallel.
         prefixes = [self._prefix]
         with ThreadPoolExecutor(self.concurrency) as pool:
             while 0 < len(prefixes) < self.concurrency:
-                levels = list(pool.map(lambda prefix: self._listed(prefix, "/"), prefixes))
+                levels = list(pool.map(lambda prefix: self._list(prefix, "/"), prefixes))
                 prefixes = [folder for _, folders in levels for folder in folders]
                 for entries, _ in levels:
                     yield from entries
-            for entries, _ in pool.map(self._listed, prefixes):
+            for entries, _ in pool.map(self._list, prefixes):
                 yield from entries
 
-    def folders(self) -> list[str]:
-        _, prefixes = self._listed(self._prefix, "/")
+    def list_folders(self) -> list[str]:
+        _, prefixes = self._list(self._prefix, "/")
         return sorted(prefix[len(self._prefix) : -1] for prefix in prefixes)
 
     def is_file(self) -> bool:
@@ -85,7 +88,7 @@ class Bucket(Location):
     def length(self) -> int:
         return int(self._call("head_object")["ContentLength"])
 
-    def stamp(self) -> str:
+    def version_tag(self) -> str:
         return str(self._call("head_object")["ETag"])
 
     def read(self, offset: int = 0, length: int | None = None) -> bytes:
@@ -95,11 +98,11 @@ class Bucket(Location):
         self._call("put_object", Body=bytes(content))
 
     def write_stream(self, chunks: Iterator[bytes]) -> None:
-        settings = TransferConfig(multipart_chunksize=UPLOAD_PART, max_concurrency=4)
-        with self._plainly():
+        settings = TransferConfig(multipart_chunksize=UPLOAD_PART_BYTES, max_concurrency=4)
+        with self._translate_errors():
             client().upload_fileobj(_Chunks(chunks), self.bucket, self.key, Config=settings)
 
-    def update(self, change: Callable[[bytes | None], bytes | None]) -> None:
+    def compare_and_swap(self, change: Callable[[bytes | None], bytes | None]) -> None:
         for attempt in itertools.count():
             try:
                 before, tag = self._read(0, None)
@@ -111,7 +114,7 @@ class Bucket(Location):
                 return
             try:
                 self._call("put_object", Body=content, **condition)
-            # Another writer was faster, or deleted it: read again what is there.
+            # Another writer was faster, or deleted the file: read again.
             except (FileExistsError, FileNotFoundError) as error:
                 no_bucket = isinstance(error, FileNotFoundError) and before is None
                 if no_bucket or attempt >= ATTEMPTS:
@@ -123,11 +126,11 @@ class Bucket(Location):
     def delete(self) -> None:
         self._call("delete_object")
 
-    def delete_all(self) -> None:
-        keys = [{"Key": self._prefix + entry.path} for entry in self.entries()]
-        for start in range(0, len(keys), DELETED_AT_ONCE):
-            objects = keys[start : start + DELETED_AT_ONCE]
-            with self._plainly():
+    def delete_tree(self) -> None:
+        keys = [{"Key": self._prefix + entry.path} for entry in self.list_files()]
+        for start in range(0, len(keys), KEYS_PER_DELETION):
+            objects = keys[start : start + KEYS_PER_DELETION]
+            with self._translate_errors():
                 answer = client().delete_objects(Bucket=self.bucket, Delete={"Objects": objects})
             for refused in answer.get("Errors", ()):
                 raise OSError(
@@ -150,7 +153,7 @@ class Bucket(Location):
             # botocore repeats a failed request, but not a body that breaks off.
             except BotoCoreError as error:
                 if attempt >= ATTEMPTS:
-                    raise self._plain(error) from error
+                    raise self._translate(error) from error
                 time.sleep(0.1 * 2**attempt)
         raise AssertionError("unreachable")
 
@@ -159,13 +162,13 @@ class Bucket(Location):
         return f"{self.key}/" if self.key else ""
 
     def _call(self, operation: str, **arguments: Any) -> Any:
-        with self._plainly():
+        with self._translate_errors():
             return getattr(client(), operation)(Bucket=self.bucket, Key=self.key, **arguments)
 
-    def _listed(self, prefix: str, delimiter: str = "") -> tuple[list[Entry], list[str]]:
-        """The objects below a prefix, and the prefixes there that end with the delimiter."""
+    def _list(self, prefix: str, delimiter: str = "") -> tuple[list[Entry], list[str]]:
+        """List the objects below a prefix, and the prefixes there that end with the delimiter."""
         entries, prefixes = [], []
-        with self._plainly():
+        with self._translate_errors():
             listing = client().get_paginator("list_objects_v2")
             for page in listing.paginate(Bucket=self.bucket, Prefix=prefix, Delimiter=delimiter):
                 for item in page.get("Contents", ()):
@@ -175,14 +178,14 @@ class Bucket(Location):
         return entries, prefixes
 
     @contextmanager
-    def _plainly(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
         except (ClientError, BotoCoreError) as error:
-            raise self._plain(error) from error
+            raise self._translate(error) from error
 
-    def _plain(self, error: Exception) -> OSError:
-        """The standard library's error for one of boto3's, in one line and without secrets."""
+    def _translate(self, error: Exception) -> OSError:
+        """Return the standard library's error for one of boto3's: one line, without secrets."""
         if isinstance(error, ClientError):
             code = str(error.response.get("Error", {}).get("Code", "unknown"))
             if code == "NoSuchBucket":
@@ -206,26 +209,26 @@ class Bucket(Location):
 
 
 class _BeyondEndError(OSError):
-    """The range asked for begins where the object has ended."""
+    """The range begins beyond the object's end."""
 
 
 class _Chunks:
-    """A readable file made of chunks, as boto3 uploads want one."""
+    """Chunks as a readable file, which boto3's upload needs."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
         self._rest = b""
 
     def read(self, size: int = -1) -> bytes:
-        gathered = [self._rest]
+        pieces = [self._rest]
         held = len(self._rest)
         while size < 0 or held < size:
             chunk = next(self._chunks, None)
             if chunk is None:
                 break
-            gathered.append(chunk)
+            pieces.append(chunk)
             held += len(chunk)
-        content = b"".join(gathered)
+        content = b"".join(pieces)
         if size < 0:
             size = len(content)
         self._rest = content[size:]
@@ -233,13 +236,13 @@ class _Chunks:
 
 
 def client() -> Any:
-    """The process's S3 client; ``AWS_ENDPOINT_URL`` names an S3-compatible server."""
-    with _CREATION:  # sixteen threads that begin to read want one client, not sixteen
-        return _client()
+    """Return the process's S3 client; ``AWS_ENDPOINT_URL`` names an S3-compatible server."""
+    with _CLIENT_LOCK:  # sixteen threads that begin to read need one client, not sixteen
+        return _create_client()
 
 
 @lru_cache(maxsize=1)
-def _client() -> Any:
+def _create_client() -> Any:
     settings = Config(
         connect_timeout=CONNECT_SECONDS,
         read_timeout=READ_SECONDS,

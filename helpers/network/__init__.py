@@ -1,0 +1,1 @@
+"""Pixels to features: the network as it is specified, exported, kept and run."""

@@ -1,0 +1,1 @@
+"""Data only: the weights of the small network and its model card."""

@@ -1,0 +1,1 @@
+"""Files to RGB pixels: sources, archives, decoding, previews. No Spark."""

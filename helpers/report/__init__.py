@@ -1,0 +1,1 @@
+"""What a run found, for readers: a summary, a page, the rejected photos."""

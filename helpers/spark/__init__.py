@@ -1,0 +1,1 @@
+"""The engine: Spark's session, its tasks, and what its Python workers need."""

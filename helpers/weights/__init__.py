@@ -1,1 +1,0 @@
-"""The small backbone: its weights, its model card, and the scripts that made and measured them."""
