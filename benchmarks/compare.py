@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
-from helpers import featurize, preprocess
+from helpers.run.manifest import Run
+from helpers.stages import featurize
 from helpers.storage.location import locate
-from helpers.storage.run import Run
 
 Rows = Mapping[str, NDArray[np.floating[Any]]]
 
@@ -52,8 +52,8 @@ def require_close(what: str, error: float, most: float) -> None:
 def features_by_path(run: Path) -> dict[str, NDArray[np.float32]]:
     """The features that 03 finished last in a run, by the photos' paths."""
     held = Run(locate(str(run)))
-    upstream = held.upstream(featurize.STAGE)
-    _, photos = featurize.decoded(held, upstream)
+    upstream = held.require(featurize.STAGE)
+    _, photos = results.read_decoded(held, upstream)
     by_id = rows_by(run / "features" / upstream.lineage["features"], "image_id", "features")
     pairs = zip(photos["path"].to_pylist(), photos["image_id"].to_pylist(), strict=True)
     return {path: by_id[image_id] for path, image_id in pairs}
@@ -73,7 +73,7 @@ def ready_tensors(run: Path, most: int) -> tuple[list[str], NDArray[np.uint8]]:
     """
     columns = ["path", "height", "width", "pixels"]
     rows = ds.dataset(run / "pixels").head(most, columns=columns)
-    pictures = preprocess.rgb(rows)
+    pictures = results.to_rgb(rows)
     [(shape, _)] = Counter(picture.shape for picture in pictures).most_common(1)
     chosen = [i for i, picture in enumerate(pictures) if picture.shape == shape]
     return rows["path"].take(chosen).to_pylist(), np.stack([pictures[i] for i in chosen])

@@ -12,9 +12,9 @@ from benchmarks.findings import Goal, Group, Line
 from benchmarks.photos import LIMITS
 from benchmarks.timing import timed
 from benchmarks.work import Work
-from helpers import images
 from helpers.backbones import INPUT
-from helpers.sandbox import Sandbox
+from helpers.photos import decode
+from helpers.photos.sandbox import Sandbox
 
 TURNS = 5
 MOST_LEVELS = 1.0  # mean difference of pixels from 0 to 255
@@ -84,11 +84,11 @@ def _turns(ways: Mapping[str, Callable[[], object]]) -> dict[str, list[float]]:
 
 
 def _project(content: bytes) -> NDArray[np.uint8]:
-    return images.pixels(images.opened(content, LIMITS), INPUT)
+    return decode.decode_rgb(images.open_image(content, LIMITS), INPUT)
 
 
 def _pillow(content: bytes) -> NDArray[np.uint8]:
     with Image.open(io.BytesIO(content)) as image:
         rgb = image.convert("RGB")
         target = (min(rgb.width, INPUT), min(rgb.height, INPUT))
-        return np.asarray(rgb if target == rgb.size else rgb.resize(target, images.FILTER))
+        return np.asarray(rgb if target == rgb.size else rgb.resize(target, decode.FILTER))

@@ -6,9 +6,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from helpers import session
 from helpers.backbones import instruction_set
-from helpers.storage.run import versions
+from helpers.run.manifest import versions
+from helpers.spark import session
 
 _MORE_LIBRARIES = ("scikit-learn", "scipy", "nncf")
 
@@ -18,8 +18,8 @@ def describe() -> dict[str, Any]:
     return {
         "processor": _processor(),
         "instruction_set": instruction_set(),
-        "cores": session.cores(),
-        "memory_gib": round(session.machine_memory() / session.GIB, 1),
+        "cores": session.count_cores(),
+        "memory_gib": round(session.measure_memory() / session.GIB, 1),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "java": _java(),
@@ -35,7 +35,7 @@ def _processor() -> str:
 
 
 def _java() -> str:
-    release = session.java_home() / "release"
+    release = session.find_java() / "release"
     lines = release.read_text().splitlines() if release.exists() else []
     fields = dict(line.partition("=")[::2] for line in lines)
     return fields.get("JAVA_VERSION", "unknown").strip('"')

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from helpers import images
+from helpers.photos import decode
 
 ENDINGS = (".jpg", ".jpeg")
-LIMITS = images.Limits(pixels=100_000_000, aspect=20.0)
+LIMITS = decode.Limits(pixels=100_000_000, aspect=20.0)
 #: width and height of a photo of a phone's camera, 12 megapixels
 LARGE = (4000, 3000)
 OCTAVES = (1, 2, 4, 8, 15, 30)  # rows of photos in it
@@ -122,8 +122,8 @@ class Photos:
 
 def _decodes(content: bytes) -> bool:
     try:
-        picture = images.pixels(images.opened(content, LIMITS), 224)
-    except images.RejectedError:
+        picture = decode.decode_rgb(images.open_image(content, LIMITS), 224)
+    except decode.RejectedError:
         return False
     return bool(np.ptp(picture))
 

@@ -11,8 +11,8 @@ from benchmarks.findings import Goal, Group, Line
 from benchmarks.stages import AGAIN, CLASSIFY, FEATURIZE, INGEST, PCA, PREPROCESS
 from benchmarks.work import Work
 from helpers.backbones import instruction_set
+from helpers.run.manifest import Run
 from helpers.storage.location import locate
-from helpers.storage.run import Run
 
 FLOAT32, BFLOAT16, INT8 = "f32", "bf16", "int8"
 POINTS = 0.5  # of accuracy, in percent

@@ -13,15 +13,15 @@ from benchmarks.compare import DifferentError
 from benchmarks.findings import Goal, Group, Line
 from benchmarks.sessions import session
 from benchmarks.work import Work
-from helpers.stage import Stage
-from helpers.storage import tables
+from helpers.photos.source import Photo, Source, open_source
+from helpers.run import schemas
+from helpers.run.manifest import Run
+from helpers.run.parts import choose_part_rows
+from helpers.stages.stage import Stage
 from helpers.storage.location import Location, locate
-from helpers.storage.parts import part_rows
-from helpers.storage.run import Run
-from helpers.storage.source import Photo, Source, open_source
 
 SCHEMA = pa.schema(
-    [*(tables.PIXELS.field(name) for name in tables.KEY), ("image_id", pa.string())]
+    [*(schemas.PIXELS.schema.field(name) for name in tables.KEY), ("image_id", pa.string())]
 ).append(pa.field("content", pa.binary()))
 
 _MODIFIED = pa.timestamp("ms", tz="UTC")  # binaryFile knows milliseconds
@@ -56,8 +56,10 @@ def project(source: Path, to: Path) -> float:
     with session() as spark:
         started = time.monotonic()
         found = open_source(str(source))
-        photos = [Photo(entry.path, entry.length, entry.modified) for entry, _ in found.entries()]
-        size = part_rows(len(photos), max(photo.length for photo in photos))
+        photos = [
+            Photo(entry.path, entry.length, entry.modified) for entry, _ in found.list_files()
+        ]
+        size = choose_part_rows(len(photos), max(photo.length for photo in photos))
         units = [(number, photos[number : number + size]) for number in range(0, len(photos), size)]
         with Stage(Run(place), "read", spark) as stage:
             stage.tasks(lambda given: _read(given, found, place / "files"), units, "read files")

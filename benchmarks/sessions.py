@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 from pyspark.sql import SparkSession
 
-from helpers import session as project
 from helpers.kernel import jvm
+from helpers.spark import session
 
 
 @contextmanager

@@ -10,11 +10,12 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from benchmarks.sessions import session
-from helpers import backbones, classify, featurize, ingest, pca, preprocess
+from helpers import backbones
 from helpers.parameters import NOTEBOOKS, Parameters
+from helpers.run.manifest import RESULT_TABLES
+from helpers.run.snapshots import new_run
+from helpers.stages import classify, featurize, ingest, pca, preprocess
 from helpers.storage.location import locate
-from helpers.storage.run import RESULT
-from helpers.storage.snapshots import new_run
 
 INGEST, PREPROCESS, FEATURIZE, PCA, CLASSIFY = NOTEBOOKS
 AGAIN = "03_featurize again"
@@ -56,7 +57,7 @@ def run(
     parameters = Parameters(**settings)
     place = Path(parameters.RUN_URI)
     for stage in stages:
-        shutil.rmtree(place / RESULT[stage], ignore_errors=True)
+        shutil.rmtree(place / RESULT_TABLES[stage], ignore_errors=True)
     started = time.monotonic()
     with session(cores) as spark:
         opened = time.monotonic() - started
@@ -66,7 +67,7 @@ def run(
             result = _stage(stage, spark, parameters)
             spans[stage] = (begin, time.monotonic())
             if again and stage == FEATURIZE:
-                shutil.rmtree(place / RESULT[stage])
+                shutil.rmtree(place / RESULT_TABLES[stage])
                 begin = time.monotonic()
                 featurize.featurize(spark, parameters)
                 spans[AGAIN] = (begin, time.monotonic())
@@ -98,6 +99,6 @@ def _stage(stage: str, spark: SparkSession, parameters: Parameters) -> Any:
         case featurize.STAGE:
             return featurize.featurize(spark, parameters)
         case pca.STAGE:
-            return pca.analyse(spark, parameters)
+            return pca.fit_pca(spark, parameters)
         case _:
             return classify.classify(spark, parameters)

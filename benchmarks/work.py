@@ -16,9 +16,9 @@ from benchmarks.peers import Keras
 from benchmarks.photos import Photos
 from benchmarks.processes import Processes
 from benchmarks.timing import Budget
-from helpers import environment, session
 from helpers.backbones import KERAS_FILES
-from helpers.storage.run import MANIFEST
+from helpers.run.manifest import MANIFEST
+from helpers.spark import environment, session
 
 COMPONENTS = 300
 BATCHES = (1, 4, 8, 16, 32)
@@ -57,7 +57,7 @@ class Work:
         self.processes = Processes(log)
         self.project = Processes(log, environment.MEMORY)  # as the kernel starts with
         self.budget = Budget(60 * plan.minutes)
-        self.cores = session.cores()
+        self.cores = session.count_cores()
         self._scratch = scratch
         self._limit: bare.Limit | None = None
 

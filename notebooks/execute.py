@@ -23,8 +23,8 @@ PICTURES = {"gallery.png": ("02_preprocess", 0), "components.png": ("04_pca", 1)
 
 
 def main() -> int:
-    folder = runner.notebooks_folder()
-    locate(Parameters().RUN_URI).delete_all()
+    folder = runner.find_notebooks()
+    locate(Parameters().RUN_URI).delete_tree()
     written = {}
     with tempfile.TemporaryDirectory() as scratch:
         for name in NOTEBOOKS:
@@ -69,7 +69,7 @@ def keep_outputs(notebook: nbformat.NotebookNode, executed: nbformat.NotebookNod
         cell.outputs = done.outputs
         for output in cell.outputs:
             text = output.get("text", "") + output.get("data", {}).get("text/plain", "")
-            machine = (str(runner.notebooks_folder().parent), str(Path.home()), sys.prefix)
+            machine = (str(runner.find_notebooks().parent), str(Path.home()), sys.prefix)
             if output.get("name") == "stderr" or any(path in text for path in machine):
                 raise ValueError(f"an output that must not be committed: {text!r}")
 

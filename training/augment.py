@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter
 from scipy import ndimage
 
-from helpers.weights.photos import STORED_SIZE
+from training.photos import STORED_SIZE
 
 # Shares of the three kinds of picture; the rest are Fruits-360 photos on their white ground.
 PHONE_SHARE = 0.45

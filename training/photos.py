@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from helpers.images import pixels
+from helpers.photos.decode import pixels
 
 # Whole kinds of fruit, the same in both data sets where both have them (pear, avocado, kiwi,
 # mango, pomegranate, passion fruit), and three grapes that differ little from each other.

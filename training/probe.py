@@ -1,6 +1,6 @@
 """Measure the small backbone by linear probes on classes that it never saw.
 
-    python -m helpers.weights.probe --data DATA --weights small.weights.h5 \\
+    python -m training.probe --data DATA --weights small.weights.h5 \\
         --imagenet-035 alpha_0.35.weights.h5 --imagenet-100 imagenet
 
 A probe is a logistic regression on the standardised features. Prints a table in Markdown: a row
@@ -22,7 +22,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from helpers.weights.photos import (
+from training.photos import (
     FRUITS360_HELD_OUT,
     GROCERY_HELD_OUT,
     Photo,
@@ -30,7 +30,7 @@ from helpers.weights.photos import (
     list_grocery,
     read_stored,
 )
-from helpers.weights.train import ALPHA, INPUT_SIZE, TEACHER_SIZE, build_mobilenet, resize
+from training.train import ALPHA, INPUT_SIZE, TEACHER_SIZE, build_mobilenet, resize
 
 REPEATS = 5
 FOLDS = 5

@@ -1,6 +1,6 @@
 """Train the small backbone: MobileNetV2 (alpha 0.35, 96 px) from random weights, by distillation.
 
-    python -m helpers.weights.train --data DATA --teacher imagenet --out OUT.weights.h5
+    python -m training.train --data DATA --teacher imagenet --out OUT.weights.h5
 
 A pool of random pictures is drawn from the photos of the training classes. The teacher, a
 MobileNetV2 (224 px) trained on ImageNet, gives its 1280 features for each. The student learns to
@@ -8,7 +8,7 @@ predict their principal components through one linear layer, which is then throw
 (feature distillation as in Romero et al., "FitNets", 2015). It first sees the pictures at 64 px,
 which is half the work, then at 96 px.
 
-The photos of the held-out classes (`helpers.weights.photos`) are never opened.
+The photos of the held-out classes (`training.photos`) are never opened.
 """
 
 import argparse
@@ -24,8 +24,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from PIL import Image
 
-from helpers.weights.augment import Sources, draw_picture
-from helpers.weights.photos import (
+from training.augment import Sources, draw_picture
+from training.photos import (
     FRUITS360_HELD_OUT,
     GROCERY_HELD_OUT,
     Photo,

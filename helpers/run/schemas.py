@@ -26,6 +26,7 @@ class Table:
 
     @property
     def schema(self) -> pa.Schema:
+        """Its columns as Arrow and Parquet know them."""
         return pa.schema([(column.name, column.type) for column in self.columns])
 
 

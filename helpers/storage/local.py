@@ -13,6 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
+from typing_extensions import override
+
 from helpers.storage.base import Entry, Location
 
 MICROSECOND = 1_000  # nanoseconds
@@ -27,10 +29,12 @@ class LocalLocation(Location):
     concurrency = 4
 
     @property
+    @override
     def uri(self) -> str:
         return self.path
 
     @property
+    @override
     def spark_uri(self) -> str:
         return f"file://{self.path}"  # Hadoop's Path quotes by itself: no %20 for a space
 
@@ -38,9 +42,11 @@ class LocalLocation(Location):
         return LocalLocation(os.path.join(self.path, path))  # noqa: PTH118 - Path folds "a//b" and "./"
 
     @property
+    @override
     def parent(self) -> "LocalLocation":
         return LocalLocation(str(Path(self.path).parent))
 
+    @override
     def list_files(self) -> Iterator[Entry]:
         pending = [""]
         while pending:
@@ -63,6 +69,7 @@ class LocalLocation(Location):
                             continue
                         yield Entry(path, status.st_size, status.st_mtime_ns // MICROSECOND)
 
+    @override
     def list_folders(self) -> list[str]:
         try:
             with os.scandir(self.path) as scan:
@@ -70,34 +77,42 @@ class LocalLocation(Location):
         except FileNotFoundError:
             return []
 
+    @override
     def is_file(self) -> bool:
         return Path(self.path).is_file()
 
+    @override
     def open(self) -> io.BufferedReader:
         return open(self.path, "rb")  # noqa: PTH123 - the caller closes it
 
+    @override
     def length(self) -> int:
         return Path(self.path).stat().st_size
 
+    @override
     def version_tag(self) -> str:
         status = Path(self.path).stat()
         return f"{status.st_size}-{status.st_mtime_ns}"
 
+    @override
     def read(self, offset: int = 0, length: int | None = None) -> bytes:
         with open(self.path, "rb") as file:  # noqa: PTH123 - speed: thousands of small files
             if offset:
                 file.seek(offset)
             return file.read() if length is None else file.read(length)
 
+    @override
     def write(self, content: bytes | memoryview) -> None:
         with self._replace() as file:
             file.write(content)
 
+    @override
     def write_stream(self, chunks: Iterator[bytes]) -> None:
         with self._replace() as file:
             for chunk in chunks:
                 file.write(chunk)
 
+    @override
     def compare_and_swap(self, change: Callable[[bytes | None], bytes | None]) -> None:
         target = Path(self.path)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -108,9 +123,11 @@ class LocalLocation(Location):
             if content is not None:
                 self.write(content)
 
+    @override
     def delete(self) -> None:
         Path(self.path).unlink(missing_ok=True)
 
+    @override
     def delete_tree(self) -> None:
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self.path)

@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-import helpers
 from helpers.storage.base import Location
 from helpers.storage.local import LocalLocation
 
@@ -12,7 +11,7 @@ __all__ = ["Location", "contains", "locate", "project_root", "resolve"]
 
 def project_root() -> Path | None:
     """Return the project's folder, or None where ``helpers`` is an installed wheel."""
-    folder = Path(helpers.__file__).resolve().parents[1]
+    folder = Path(__file__).resolve().parents[2]
     return folder if (folder / "notebooks").is_dir() else None
 
 

@@ -23,6 +23,7 @@ from botocore.exceptions import (
     EndpointConnectionError,
     NoCredentialsError,
 )
+from typing_extensions import override
 
 from helpers.storage.base import Entry, Location
 
@@ -48,10 +49,12 @@ class S3Location(Location):
     concurrency = 16
 
     @property
+    @override
     def uri(self) -> str:
         return f"s3://{self.bucket}/{self.key}".rstrip("/")
 
     @property
+    @override
     def spark_uri(self) -> str:
         return f"s3a://{self.bucket}/{self.key}"
 
@@ -59,9 +62,11 @@ class S3Location(Location):
         return S3Location(self.bucket, f"{self.key}/{path}" if self.key else path)
 
     @property
+    @override
     def parent(self) -> "S3Location":
         return S3Location(self.bucket, self.key.rpartition("/")[0])
 
+    @override
     def list_files(self) -> Iterator[Entry]:
         # S3 gives one page after another, so folders are listed in parallel.
         prefixes = [self._prefix]
@@ -74,10 +79,12 @@ class S3Location(Location):
             for entries, _ in pool.map(self._list, prefixes):
                 yield from entries
 
+    @override
     def list_folders(self) -> list[str]:
         _, prefixes = self._list(self._prefix, "/")
         return sorted(prefix[len(self._prefix) : -1] for prefix in prefixes)
 
+    @override
     def is_file(self) -> bool:
         try:
             self._call("head_object")
@@ -85,23 +92,29 @@ class S3Location(Location):
             return False
         return True
 
+    @override
     def length(self) -> int:
         return int(self._call("head_object")["ContentLength"])
 
+    @override
     def version_tag(self) -> str:
         return str(self._call("head_object")["ETag"])
 
+    @override
     def read(self, offset: int = 0, length: int | None = None) -> bytes:
         return self._read(offset, length)[0]
 
+    @override
     def write(self, content: bytes | memoryview) -> None:
         self._call("put_object", Body=bytes(content))
 
+    @override
     def write_stream(self, chunks: Iterator[bytes]) -> None:
         settings = TransferConfig(multipart_chunksize=UPLOAD_PART_BYTES, max_concurrency=4)
         with self._translate_errors():
             client().upload_fileobj(_Chunks(chunks), self.bucket, self.key, Config=settings)
 
+    @override
     def compare_and_swap(self, change: Callable[[bytes | None], bytes | None]) -> None:
         for attempt in itertools.count():
             try:
@@ -123,9 +136,11 @@ class S3Location(Location):
             else:
                 return
 
+    @override
     def delete(self) -> None:
         self._call("delete_object")
 
+    @override
     def delete_tree(self) -> None:
         keys = [{"Key": self._prefix + entry.path} for entry in self.list_files()]
         for start in range(0, len(keys), KEYS_PER_DELETION):

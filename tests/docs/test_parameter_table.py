@@ -5,11 +5,11 @@ from dataclasses import fields
 import pytest
 
 from helpers.parameters import Parameters
-from helpers.storage.location import root
+from helpers.storage.location import project_root
 
 ROWS = {
     cells[1].strip(" `"): cells
-    for line in (root() / "README.md").read_text(encoding="utf-8").splitlines()
+    for line in (project_root() / "README.md").read_text(encoding="utf-8").splitlines()
     if line.startswith("| `") and len(cells := line.split("|")) == 6
 }
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from helpers.storage.location import root
+from helpers.storage.location import project_root
 
-PROJECT = root()
+PROJECT = project_root()
 SECONDS = 600
 
 _FENCE = re.compile(

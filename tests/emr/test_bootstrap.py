@@ -135,7 +135,7 @@ def test_it_builds_the_environment_anew(node: Node) -> None:
     assert "ready: " in done.stdout.splitlines()[-1]
     assert not stale.exists()
     python = node.venv / "bin" / "python"
-    question = "import helpers.builder as b, sys; print(b.__file__, sys.version_info[:2])"
+    question = "import helpers.network.export as b, sys; print(b.__file__, sys.version_info[:2])"
     answer = subprocess.run(
         [python, "-I", "-c", question], capture_output=True, text=True, check=True
     )

@@ -11,8 +11,8 @@ import pytest
 from harness import rows
 from harness.runs import Outcome, Runs
 
+from helpers.run.manifest import Run
 from helpers.storage.location import locate
-from helpers.storage.run import Run
 
 STAGES = ("01_ingest", "02_preprocess", "03_featurize", "04_pca", "05_classify")
 SAMPLE_LIMIT = 12  # photos a class

@@ -13,7 +13,7 @@ from pathlib import Path
 import pyspark
 
 from harness.runs import wait_until
-from helpers.session import java_home
+from helpers.spark.session import find_java
 
 HOST = "127.0.0.1"
 START_SECONDS = 120.0
@@ -32,7 +32,7 @@ def standalone(folder: Path, workers: int = 2) -> Iterator[str]:
     port, page = free_port(), free_port()
     environment = {
         **os.environ,
-        "JAVA_HOME": str(java_home()),
+        "JAVA_HOME": str(find_java()),
         "SPARK_LOCAL_IP": HOST,
         "SPARK_DAEMON_MEMORY": "256m",
         "LC_ALL": "C.UTF-8",

@@ -13,13 +13,14 @@ import sys
 import time
 from typing import Any
 
-from helpers import classify, featurize, ingest, pca, preprocess, session
 from helpers.parameters import Parameters
+from helpers.spark import session
+from helpers.stages import classify, featurize, ingest, pca, preprocess
 
 STAGES = {
     preprocess.STAGE: preprocess.preprocess,
     featurize.STAGE: featurize.featurize,
-    pca.STAGE: pca.analyse,
+    pca.STAGE: pca.fit_pca,
     classify.STAGE: classify.classify,
 }
 
@@ -29,7 +30,7 @@ def drive(spec: dict[str, Any]) -> None:
     spark = None
     for name in spec["stages"]:
         if name != ingest.STAGE and spark is None:
-            spark = session.build({"spark.driver.memory": "1g", **spec["conf"]})
+            spark = session.start_session({"spark.driver.memory": "1g", **spec["conf"]})
         done: dict[str, Any] = {"stage": name}
         started = time.perf_counter()
         try:

@@ -8,10 +8,10 @@ from typing import Any
 
 from harness.runs import Runs
 from helpers.parameters import NOTEBOOKS
-from helpers.session import cores
+from helpers.run.manifest import Run
+from helpers.run.parts import choose_part_rows
+from helpers.spark.session import count_cores
 from helpers.storage.location import locate
-from helpers.storage.parts import part_rows
-from helpers.storage.run import Run
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "data_sample"
@@ -61,7 +61,7 @@ class Reference:
 
         The few photos of the sample lie in parts of 32, which are more than 5 % of them.
         """
-        lost = cores() * part_rows(self.photos, row_bytes=1)
+        lost = count_cores() * choose_part_rows(self.photos, row_bytes=1)
         if REAL.is_dir():
             lost = min(lost, int((MOST_SHARE - 1) * self.photos))
         return self.photos + lost

@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from helpers.run.manifest import Run
+from helpers.run.snapshots import find
 from helpers.storage.location import Location, locate
-from helpers.storage.run import Run
-from helpers.storage.snapshots import find
 
 PARTS = {"pixels": ("path", "length"), "rejects": ("path", "length"), "features": ("image_id",)}
 SNAPSHOTS = {"images": "images.parquet", "splits": "split.parquet"}
@@ -134,7 +134,7 @@ def _close(one: Any, other: Any) -> bool:
 
 def _files(folder: Location) -> Iterator[pa.Table]:
     """Every Parquet file whose name does not begin with ``_`` or ``.``, as other readers do."""
-    for path in sorted(entry.path for entry in folder.entries()):
+    for path in sorted(entry.path for entry in folder.list_files()):
         if not any(part.startswith(("_", ".")) for part in path.split("/")):
             yield _parquet(folder / path)
 

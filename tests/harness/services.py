@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from harness import gateway
-from helpers import s3a
+from helpers.spark import s3a
 
 MODULE = f"github.com/versity/versitygw/cmd/versitygw@{gateway.VERSION}"
 CONNECTOR = f"{s3a.PACKAGE}:3.3.4"  # of Spark 3.5's Hadoop
@@ -21,9 +21,9 @@ FETCH_SECONDS = 1800
 
 _RESOLVE = """
 import sys
-from helpers import session
+from helpers.spark import session
 package, ivy = sys.argv[1:]
-session.build({"spark.jars.packages": package, "spark.jars.ivy": ivy}).stop()
+session.start_session({"spark.jars.packages": package, "spark.jars.ivy": ivy}).stop()
 """
 
 

@@ -25,5 +25,5 @@ def _measure():
     daemon.worker = worker
 
 
-if "helpers.daemon" in sys.orig_argv:
+if "helpers.spark.worker_daemon" in sys.orig_argv:
     os.register_at_fork(after_in_child=_measure)

@@ -7,9 +7,9 @@ import pytest
 from nbformat import NotebookNode
 
 from helpers.parameters import NOTEBOOKS, declared
-from helpers.storage.location import root
+from helpers.storage.location import project_root
 
-FOLDER = root() / "notebooks"
+FOLDER = project_root() / "notebooks"
 
 MOST_CELLS, FEWEST_CELLS = 16, 8
 MOST_LINES = 130

@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 
 from helpers.parameters import NOTEBOOKS
-from helpers.storage.location import root
+from helpers.storage.location import project_root
 
-PROJECT = root()
+PROJECT = project_root()
 SECONDS = 600
 
 

@@ -18,14 +18,15 @@ from botocore.exceptions import IncompleteReadError, ReadTimeoutError
 from botocore.stub import Stubber
 from moto import mock_aws
 
-from helpers.ingest import ingest
 from helpers.parameters import Parameters
-from helpers.storage import s3, snapshots, tables
-from helpers.storage.lease import LeaseHeldError, lease
+from helpers.photos.source import open_source
+from helpers.run import schemas, snapshots
+from helpers.run.lease import LeaseHeldError, lease
+from helpers.run.manifest import Record, Run
+from helpers.run.parts import Parts
+from helpers.stages.ingest import ingest
+from helpers.storage import s3
 from helpers.storage.location import Location, locate
-from helpers.storage.parts import Parts
-from helpers.storage.run import Record, Run
-from helpers.storage.source import open_source
 
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 
@@ -85,7 +86,7 @@ def no_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def listed(place: Location) -> list[str]:
-    return sorted(entry.path for entry in place.entries())
+    return sorted(entry.path for entry in place.list_files())
 
 
 # Listing
@@ -105,7 +106,7 @@ def test_any_key_is_written_listed_read_and_deleted(key: str, place: Location) -
 def test_listing_tells_length_and_modified(place: Location) -> None:
     before = time.time()
     (place / "a.jpg").write(b"123")
-    (entry,) = place.entries()
+    (entry,) = place.list_files()
     assert (entry.path, entry.length) == ("a.jpg", 3)
     assert before - 2 < entry.modified / 1_000_000 < time.time() + 2
 
@@ -116,7 +117,7 @@ def test_more_than_a_page_is_listed_and_deleted(place: Location) -> None:
     for key in keys:
         (place / key).write(b"")
     assert listed(place) == keys
-    place.delete_all()
+    place.delete_tree()
     assert listed(place) == []
     assert listed(place.parent) == ["beside"]
 
@@ -140,16 +141,16 @@ def test_a_prefix_ends_at_a_slash(bucket: Location) -> None:
 def test_folders_are_those_directly_below(place: Location) -> None:
     for key in ("b/x", "a/x/y", "file"):
         (place / key).write(b"")
-    assert place.folders() == ["a", "b"]
-    assert (place / "none").folders() == []
+    assert place.list_folders() == ["a", "b"]
+    assert (place / "none").list_folders() == []
 
 
 def test_a_whole_bucket_is_listed_and_deleted(bucket: Location) -> None:
     for key in ("a/b", "c"):
         (bucket / key).write(b"")
     assert listed(bucket) == ["a/b", "c"]
-    assert bucket.folders() == ["a"]
-    bucket.delete_all()
+    assert bucket.list_folders() == ["a"]
+    bucket.delete_tree()
     assert listed(bucket) == []
 
 
@@ -160,7 +161,7 @@ def test_a_key_that_may_not_be_deleted_is_named(place: Location, stubbed: Stubbe
     refused = {"Key": "a folder/é/y", "Code": "AccessDenied"}
     stubbed.add_response("delete_objects", {"Errors": [refused]})
     with pytest.raises(OSError, match="S3 answers AccessDenied for s3://bucket/a folder/é/y"):
-        place.delete_all()
+        place.delete_tree()
 
 
 # Reading and writing
@@ -336,9 +337,9 @@ def test_an_update_that_is_always_overtaken_gives_up(place: Location) -> None:
         lambda place: place.write(b""),
         lambda place: place.write_stream(iter([b""])),
         lambda place: place.update(lambda _: b""),
-        lambda place: list(place.entries()),
-        lambda place: place.folders(),
-        lambda place: place.delete_all(),
+        lambda place: list(place.list_files()),
+        lambda place: place.list_folders(),
+        lambda place: place.delete_tree(),
     ],
 )
 @pytest.mark.usefixtures("bucket", "no_sleep")
@@ -370,7 +371,7 @@ def test_what_s3_refuses_is_one_line_with_the_place_and_its_code(
 ) -> None:
     for operation in ("get_object", "list_objects_v2", "put_object"):
         stubbed.add_client_error(operation, code, "a long story", http_status_code=400)
-    for fails in (place.read, lambda: list(place.entries()), lambda: place.write(b"")):
+    for fails in (place.read, lambda: list(place.list_files()), lambda: place.write(b"")):
         with pytest.raises(kind, match=f"{code}.*a folder/é|a folder/é.*{code}") as raised:
             fails()
         assert "\n" not in str(raised.value)
@@ -397,7 +398,7 @@ def test_wrong_settings_are_one_clear_line(
 ) -> None:
     monkeypatch.setenv(name, value)
     place = locate("s3://bucket/a")
-    for fails in (place.read, place.folders, lambda: list(place.entries())):
+    for fails in (place.read, place.folders, lambda: list(place.list_files())):
         with pytest.raises(OSError, match=words):
             fails()
 
@@ -429,25 +430,25 @@ def test_sixteen_threads_share_one_client() -> None:
 
 
 def test_parts_snapshots_and_manifests_are_kept_in_a_bucket(place: Location) -> None:
-    store = Parts(place / "features" / "fp", tables.FEATURES)
+    store = Parts(place / "features" / "fp", schemas.FEATURES.schema)
     store.write("part-1.parquet", pa.table({"image_id": ["a"], "features": [[1.0]]}))
-    assert store.names() == ["part-1.parquet"]
+    assert store.list_names() == ["part-1.parquet"]
     assert store.has("part-1.parquet")
-    assert store.index(["image_id"]).to_pydict() == {
+    assert store.read_index(["image_id"]).to_pydict() == {
         "image_id": ["a"],
         "part": ["part-1.parquet"],
         "row": [0],
     }
 
-    written = snapshots.draft(place / "pca", "f" * 16, "run")
-    assert snapshots.find(place / "pca", "f" * 16) is None
+    written = snapshots.draft_snapshot(place / "pca", "f" * 16, "run")
+    assert snapshots.find_snapshot(place / "pca", "f" * 16) is None
     written.finish({"a": 1})
-    assert snapshots.require(place / "pca", "f" * 16).manifest == {"a": 1, "held": []}
+    assert snapshots.require_snapshot(place / "pca", "f" * 16).manifest == {"a": 1, "held": []}
 
     run = Run(place)
     for number in range(3):
         run.finish(Record("01_ingest", f"run{number}", {"images": str(number)}, {}))
-    assert [record.run for record in run.history()] == ["run0", "run1", "run2"]
+    assert [record.run for record in run.read_history()] == ["run0", "run1", "run2"]
 
 
 def test_a_lease_is_held_in_a_bucket(place: Location) -> None:
@@ -508,7 +509,7 @@ def test_an_archive_in_a_bucket_is_read_in_place_by_ranges(
 
     monkeypatch.setattr(s3.Bucket, "_read", counted)
     source = open_source("s3://bucket/in/photos.zip")
-    assert len(list(source.entries())) == 4
+    assert len(list(source.list_files())) == 4
     assert sum(read) < 1_000_000
     monkeypatch.undo()
     assert rows("s3://bucket/in/photos.zip")[0][0] == ("Test/Lime/1.jpg", "Lime", "test", b"lime")

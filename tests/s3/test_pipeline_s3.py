@@ -17,8 +17,8 @@ from harness.reference import ROOT, SAMPLE
 from harness.runs import Driver, Runs, faulty
 
 from helpers.parameters import NOTEBOOKS
+from helpers.run.manifest import Run
 from helpers.storage.location import locate
-from helpers.storage.run import Run
 
 pytestmark = pytest.mark.services
 
@@ -174,7 +174,7 @@ def _passes(runs: Runs, local: Runs) -> str:
 
 def _holds_no_secret(runs: Runs, server: Server) -> None:
     place = locate(runs.uri)
-    for entry in place.entries():
+    for entry in place.list_files():
         content = (place / entry.path).read()
         assert server.secret.encode() not in content, entry.path
         assert server.key.encode() not in content, entry.path

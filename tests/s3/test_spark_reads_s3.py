@@ -11,17 +11,17 @@ import pytest
 from harness.gateway import Server
 from harness.runs import Runs
 
+from helpers.run.manifest import Run
 from helpers.storage.location import locate
-from helpers.storage.run import Run
 
 pytestmark = [pytest.mark.services, pytest.mark.slow]
 
 STAGES = ("01_ingest", "02_preprocess")
 READ = """
 import json, sys
-from helpers import session
+from helpers.spark import session
 conf, uri = sys.argv[1:]
-spark = session.build(json.loads(conf))
+spark = session.start_session(json.loads(conf))
 print(json.dumps({"rows": spark.read.parquet(uri).count(),
                   "conf": dict(spark.sparkContext.getConf().getAll())}))
 spark.stop()

@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 from pyspark.sql import SparkSession
 
-from helpers import classify, featurize, ingest, pca, preprocess, session
 from helpers.parameters import Parameters
+from helpers.spark import session
+from helpers.stages import classify, featurize, ingest, pca, preprocess
 
 ROOT = Path(__file__).parents[2]
 DATA_SAMPLE = ROOT / "data_sample"
@@ -40,7 +41,7 @@ class Pipeline:
         few = {"MAX_REJECT_FRACTION": 1.0}
         return Parameters(SOURCE_URI=str(self.source), RUN_URI=str(self.run), **{**few, **values})
 
-    def ingest(self, **values: Any) -> ingest.Catalogue:
+    def ingest(self, **values: Any) -> ingest.Ingested:
         return ingest.ingest(self.parameters(**values))
 
     def preprocess(self, **values: Any) -> preprocess.Preprocessed:
@@ -49,8 +50,8 @@ class Pipeline:
     def featurize(self, **values: Any) -> featurize.Featurized:
         return featurize.featurize(self.spark, self.parameters(**values))
 
-    def analyse(self, **values: Any) -> pca.Analysis:
-        return pca.analyse(self.spark, self.parameters(**values))
+    def analyse(self, **values: Any) -> pca.PcaResult:
+        return pca.fit_pca(self.spark, self.parameters(**values))
 
     def classify(self, **values: Any) -> classify.Classified:
         return classify.classify(self.spark, self.parameters(**values))
@@ -94,7 +95,7 @@ class Pipeline:
 
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
-    built = session.build({"spark.master": "local[2,4]"})
+    built = session.start_session({"spark.master": "local[2,4]"})
     yield built
     built.stop()
 

@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.dataset
 import pytest
 
-from helpers.storage.parts import Parts
-from helpers.storage.run import AccountingError
+from helpers.run.manifest import AccountingError
+from helpers.run.parts import Parts
 
 DATA_SAMPLE = Path(__file__).parents[2] / "data_sample"
 REASONS = {

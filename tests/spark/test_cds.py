@@ -7,7 +7,7 @@ import textwrap
 
 import pytest
 
-from helpers import cds, session
+from helpers.spark import session
 
 WRITTEN = """
     from helpers import cds
@@ -15,8 +15,8 @@ WRITTEN = """
     cds.write()
 """
 STARTED = """
-    options = session.java_options(session.java_home())
-    spark = session.build({"spark.driver.extraJavaOptions": f"{options} {sys.argv[2]}"})
+    options = session.make_java_options(session.find_java())
+    spark = session.start_session({"spark.driver.extraJavaOptions": f"{options} {sys.argv[2]}"})
     print(spark.range(3).count())
     spark.stop()
 """
@@ -29,10 +29,10 @@ def run(code, classes, option=""):
         from pathlib import Path
         from helpers import session
 
-        session.class_archive = lambda home: Path(sys.argv[1])
+        session.locate_class_archive = lambda home: Path(sys.argv[1])
     """
     script = textwrap.dedent(elsewhere) + textwrap.dedent(code)
-    environment = {k: v for k, v in os.environ.items() if k not in session.MORE_CLASSES}
+    environment = {k: v for k, v in os.environ.items() if k not in session.CLASS_PATH_VARIABLES}
     return subprocess.run(
         [sys.executable, "-c", script, classes, option],
         capture_output=True,
@@ -65,7 +65,7 @@ def test_a_java_that_writes_no_classes_is_quoted(tmp_path, monkeypatch):
     java.write_text("#!/bin/sh\necho the disk is full\nexit 1\n")
     java.chmod(0o755)
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
-    monkeypatch.setattr(session, "java_home", lambda: tmp_path / "java")
+    monkeypatch.setattr(session, "find_java", lambda: tmp_path / "java")
     monkeypatch.setattr(cds, "_loaded", lambda *_: "a.jar")
     with pytest.raises(cds.ArchiveError, match="the disk is full"):
         cds.write()

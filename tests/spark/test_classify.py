@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from sklearn import metrics
 
-from helpers import classify, pca
+from helpers.stages import classify
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def labels_of(result):
 def scored(result):
     """Predictions beside the scores they were made from, one row a path."""
     rows = result.predictions.to_pandas().merge(result.photos.to_pandas()[["path", "image_id"]])
-    scores = pca.read_scores(result.analysed).to_pandas().set_index("image_id")["scores"]
+    scores = results.read_scores(result.analysed).to_pandas().set_index("image_id")["scores"]
     return rows, np.stack(scores[rows["image_id"]].to_numpy()).astype(np.float64)
 
 
@@ -140,7 +140,7 @@ def test_the_arrays_of_the_random_forest_give_its_predictions(forest):
 
 
 def test_the_snapshot_holds_what_is_documented_and_nothing_else(classified):
-    names = {entry.path.split("/")[0] for entry in classified.snapshot.entries()}
+    names = {entry.path.split("/")[0] for entry in classified.snapshot.list_files()}
     assert names == {
         "_manifest.json", "confusion_matrix.csv", "figures", "metrics.json", "model.json",
         "model.npz", "per_class.csv", "predictions",

@@ -5,8 +5,8 @@ import shutil
 import pandas as pd
 import pytest
 
-from helpers import classify, pca
-from helpers.storage.run import StaleError
+from helpers.run.manifest import StaleError
+from helpers.stages import classify
 
 
 def listed(analysis):
@@ -196,7 +196,7 @@ def test_the_debris_of_a_killed_task_among_the_scores_is_passed_over(pipeline):
     pipeline.featurize()
     snapshot = pipeline.analyse(COMPONENTS=2).snapshot
     (snapshot / "scores" / "_tmp-x").write(b"half a file")
-    assert len(pca.read_scores(snapshot)) == 6
+    assert len(results.read_scores(snapshot)) == 6
 
 
 def test_a_damaged_part_is_named(pipeline):

@@ -19,10 +19,11 @@ import numpy as np
 import pyarrow.dataset
 import pytest
 
-from helpers import backbones, builder, engines, images
+from helpers import backbones
 from helpers.parameters import Parameters
-from helpers.stage import StageError
-from helpers.storage.location import Folder
+from helpers.photos import decode
+from helpers.stages.stage import StageError
+from helpers.storage.location import LocalLocation
 
 ROOT = Path(__file__).parents[2]
 SAMPLE_WEIGHTS = ROOT / "helpers" / "weights" / backbones.SAMPLE_WEIGHTS
@@ -48,9 +49,11 @@ def relative_error(found, expected):
 
 def decoded(paths):
     """Pixels of photos of the sample, as 02 stores them."""
-    limits = images.Limits(pixels=10**7, aspect=20.0)
+    limits = decode.Limits(pixels=10**7, aspect=20.0)
     folder = ROOT / "data_sample"
-    return [images.pixels(images.opened((folder / p).read_bytes(), limits), 224) for p in paths]
+    return [
+        decode.decode_rgb(images.open_image((folder / p).read_bytes(), limits), 224) for p in paths
+    ]
 
 
 def require_same_bits_in_any_order(network):
@@ -71,7 +74,7 @@ def checksum(path):
 
 def built(folder, **values):
     """A network of these parameters, kept in ``folder``."""
-    table = Folder(str(folder / "networks"))
+    table = LocalLocation(str(folder / "networks"))
     return backbones.network(Parameters(**values), table, "run", "pixels", dict)
 
 
@@ -182,7 +185,9 @@ def test_the_tensorflow_engine_gives_the_same_features(photos):
 
 def test_the_small_backbone_gives_its_golden_features(sample):
     parameters = sample.parameters()
-    network = backbones.network(parameters, Folder(str(sample.run / "networks")), "", "", dict)
+    network = backbones.network(
+        parameters, LocalLocation(str(sample.run / "networks")), "", "", dict
+    )
     golden = np.load(GOLDEN)
     assert golden["weights"] == checksum(SAMPLE_WEIGHTS)
     found = engines.engine(network).features(decoded(GOLDEN_PHOTOS))[:, :GOLDEN_FEATURES]
@@ -191,7 +196,9 @@ def test_the_small_backbone_gives_its_golden_features(sample):
 
 def test_a_photo_has_the_same_bits_whatever_its_place_and_company(sample):
     parameters = sample.parameters()
-    network = backbones.network(parameters, Folder(str(sample.run / "networks")), "", "", dict)
+    network = backbones.network(
+        parameters, LocalLocation(str(sample.run / "networks")), "", "", dict
+    )
     engine = engines.engine(network)
     pixels = decoded(GOLDEN_PHOTOS)
     together = engine.features(pixels)
@@ -202,7 +209,7 @@ def test_a_photo_has_the_same_bits_whatever_its_place_and_company(sample):
 
 def test_features_do_not_depend_on_the_size_met_first(sample):
     network = backbones.network(
-        sample.parameters(), Folder(str(sample.run / "networks")), "", "", dict
+        sample.parameters(), LocalLocation(str(sample.run / "networks")), "", "", dict
     )
     require_same_bits_in_any_order(network)
 
@@ -266,7 +273,9 @@ def test_int8_is_near_float32_and_calibrated_once(photos):
 
 def test_features_of_another_kind_of_processor_are_refused(sample):
     parameters = sample.parameters()
-    network = backbones.network(parameters, Folder(str(sample.run / "networks")), "", "", dict)
+    network = backbones.network(
+        parameters, LocalLocation(str(sample.run / "networks")), "", "", dict
+    )
     foreign = backbones.Network(
         "foreign", {**network.request, "precision": "int8", "instructions": "x86_64 of old"},
         network.files, network.width, network.alpha,
@@ -286,7 +295,7 @@ def test_a_second_run_loads_the_network_without_tensorflow(photos):
         def loaded(_):
             return os.getpid(), sorted(heavy & set(sys.modules)), "openvino" in sys.modules
 
-        spark = session.build({"spark.master": "local[2,4]"})
+        spark = session.start_session({"spark.master": "local[2,4]"})
         result = featurize.featurize(spark, Parameters(RUN_URI=sys.argv[1]))
         workers = spark.sparkContext.parallelize(range(8), 8).map(loaded).collect()
         print(json.dumps([result.new, sorted(heavy & set(sys.modules)), os.getpid(), workers]))

@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow.dataset
 import pytest
 
-from helpers import pca, stage
-from helpers.storage import parts
+from helpers.run import parts
+from helpers.stages import pca, stage
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_pixels_features_and_pca_do_not_depend_on_parts_and_tasks(photos, monkey
 
     for name in ("pixels", "features", "pca", "manifest.json"):
         (photos.run / name).rename(photos.run.parent / name)
-    monkeypatch.setattr(parts, "FEWEST_ROWS", 5)
+    monkeypatch.setattr(parts, "MIN_ROWS", 5)
     monkeypatch.setattr(stage, "deal", lambda units, _: [units[2:], units[:2]])
     photos.ingest()
     photos.preprocess()
@@ -77,14 +77,14 @@ def test_pixels_and_features_do_not_depend_on_the_steps(photos, tmp_path):
 def test_every_unit_is_dealt_once_and_in_order():
     for count in (1, 2, 7, 100, 1000):
         for cores in (1, 2, 3, 64):
-            dealt = stage.deal(range(count), cores)
+            dealt = stage.batch_units(range(count), cores)
             assert [unit for task in dealt for unit in task] == list(range(count))
             assert all(len(task) > 0 for task in dealt)
 
 
 def test_the_pca_does_not_depend_on_how_its_moments_are_merged(photos, monkeypatch):
     photos.ingest()
-    monkeypatch.setattr(parts, "FEWEST_ROWS", 2)
+    monkeypatch.setattr(parts, "MIN_ROWS", 2)
     photos.preprocess()
     photos.featurize()
     assert len(list(photos.table("features").iterdir())) > 8  # three levels of merging
@@ -101,9 +101,9 @@ def test_scores_do_not_depend_on_the_files_they_are_written_to(photos, monkeypat
     photos.ingest()
     photos.preprocess()
     photos.featurize()
-    whole = pca.read_scores(photos.analyse(COMPONENTS=2).snapshot)
+    whole = results.read_scores(photos.analyse(COMPONENTS=2).snapshot)
     (photos.run / "pca").rename(photos.run.parent / "pca")
-    monkeypatch.setattr(pca, "_MOST_ROWS_A_FILE", 4)
-    pieces = pca.read_scores(photos.analyse(COMPONENTS=2).snapshot)
+    monkeypatch.setattr(pca, "_MAX_ROWS_A_FILE", 4)
+    pieces = results.read_scores(photos.analyse(COMPONENTS=2).snapshot)
     assert len(list((photos.table("pca") / "scores").iterdir())) == 6
     assert pieces.sort_by("image_id").equals(whole.sort_by("image_id"))

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 
-from helpers import pca
 from helpers.parameters import Parameters
-from helpers.pca import Moments, fit
-from helpers.split import split
-from helpers.storage.location import Folder
-from helpers.storage.run import Run
+from helpers.run.manifest import Run
+from helpers.stages import pca
+from helpers.stages.pca import Moments, fit
+from helpers.stages.split import split
+from helpers.storage.location import LocalLocation
 
 # Where eigenvalues are tiny or lie together, rounding decides: those are not compared.
 SMALLEST = 1e-10
@@ -214,7 +214,9 @@ def test_the_stage_fits_the_training_side_alone(fitted):
 
 def test_the_stage_scores_every_photo_with_that_model(sample, fitted):
     model, rows, matrix = fitted
-    scores = pca.read_scores(sample.analyse().snapshot).to_pandas().set_index("image_id")["scores"]
+    scores = (
+        results.read_scores(sample.analyse().snapshot).to_pandas().set_index("image_id")["scores"]
+    )
     assert scores.index.is_unique
     found = np.stack(scores[rows["image_id"]].to_numpy())
     expected = model.transform(matrix)
@@ -285,6 +287,6 @@ def test_other_labels_draw_the_split_anew(tmp_path):
                 "image_id": frames,
             }
         )
-        _, sides = split(photos, Parameters(), Run(Folder(str(tmp_path))), f"run{level}")
+        _, sides = split(photos, Parameters(), Run(LocalLocation(str(tmp_path))), f"run{level}")
         groups.append({group.split("/")[0] for group in sides["group"].to_pylist()})
     assert groups == [{"Blue", "Red"}, {"Plum"}]

@@ -12,9 +12,10 @@ import pyarrow.dataset
 import pytest
 from PIL import Image
 
-from helpers import images, preprocess
-from helpers.preprocess import TooManyRejectsError
-from helpers.storage.run import StaleError
+from helpers.photos import decode
+from helpers.run.manifest import StaleError
+from helpers.stages import preprocess
+from helpers.stages.preprocess import TooManyRejectsError
 
 KILLER = """
     # Imported by every Python that starts here: a photo of 37 x 41 kills who decodes it.
@@ -22,7 +23,7 @@ KILLER = """
 
     class Finder:
         def find_spec(self, name, path=None, target=None):
-            if name != "helpers.images":
+            if name != "helpers.photos.decode":
                 return None
             sys.meta_path.remove(self)
             spec = importlib.util.find_spec(name)
@@ -50,7 +51,7 @@ STAGES = """
     from helpers.parameters import Parameters
 
     parameters = Parameters(SOURCE_URI=sys.argv[1], RUN_URI=sys.argv[2], MAX_REJECT_FRACTION=0.5)
-    spark = session.build({"spark.master": "local[2,4]"})
+    spark = session.start_session({"spark.master": "local[2,4]"})
     ingest.ingest(parameters)
     preprocess.preprocess(spark, parameters)
     spark.stop()
@@ -193,8 +194,10 @@ def test_a_photo_decoded_in_the_sandbox_has_the_same_pixels(pipeline):
     pipeline.ingest()
     pipeline.preprocess(IMAGE_SIZE=64)
     [row] = pyarrow.dataset.dataset(pipeline.table("pixels")).to_table().to_pylist()
-    limits = images.Limits(pixels=10**7, aspect=2.0)
-    decoded = images.pixels(images.opened((pipeline.source / path).read_bytes(), limits), 64)
+    limits = decode.Limits(pixels=10**7, aspect=2.0)
+    decoded = decode.decode_rgb(
+        images.open_image((pipeline.source / path).read_bytes(), limits), 64
+    )
     assert preprocess.SANDBOX_PIXELS < 2100 * 2000
     assert (row["height"], row["width"], row["pixels"]) == (64, 64, decoded.tobytes())
 

@@ -8,18 +8,18 @@ import textwrap
 import pyspark
 import pytest
 
-from helpers import environment
-from helpers.stage import Stage, StageError
-from helpers.storage.lease import LeaseHeldError, LeaseLostError
-from helpers.storage.location import Folder
-from helpers.storage.run import Run
+from helpers.run.lease import LeaseHeldError, LeaseLostError
+from helpers.run.manifest import Run
+from helpers.spark import environment
+from helpers.stages.stage import Stage, StageError
+from helpers.storage.location import LocalLocation
 
 STAGE = "02_preprocess"
 
 
 @pytest.fixture
 def stage(spark, tmp_path):
-    with Stage(Run(Folder(str(tmp_path))), STAGE, spark) as entered:
+    with Stage(Run(LocalLocation(str(tmp_path))), STAGE, spark) as entered:
         yield entered
 
 
@@ -64,7 +64,7 @@ def test_a_worker_that_always_dies_is_a_stage_error(stage):
 
 def test_a_task_that_fails_once_is_tried_again(stage):
     def fail_at_first(units):
-        from helpers.stage import is_retried
+        from helpers.stages.stage import is_retried
 
         if not is_retried():
             raise ValueError("at first")
@@ -123,7 +123,7 @@ def test_a_driver_that_lost_its_lease_finishes_nothing(stage, tmp_path):
     stage._cancel()  # what the lease calls at the beat that finds it taken
     with pytest.raises(LeaseLostError, match="another run took over 02_preprocess of"):
         stage.finish({}, {}, {}, images=0, worked=True)
-    assert Run(Folder(str(tmp_path))).history() == []
+    assert Run(LocalLocation(str(tmp_path))).read_history() == []
 
 
 def test_workers_have_pyspark_once_and_keep_what_they_imported(stage):

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.storage import archive
-from helpers.storage.archive import NOT_A_FILE, Member, as_entry, members, unpack
+from helpers.photos import archive
+from helpers.photos.archive import NOT_A_FILE, Member, as_entry, members, unpack
 from helpers.storage.location import Entry, Folder
 
 MICRO = 1_000_000
@@ -31,7 +31,7 @@ def zipped(
             item.compress_type = method
             item.extra = extra
             file.writestr(item, content)
-    return Folder(str(path))
+    return LocalLocation(str(path))
 
 
 def tarred(path: Path, files: dict[str, bytes], mode: str = "w", form: int = 2) -> Folder:
@@ -40,16 +40,16 @@ def tarred(path: Path, files: dict[str, bytes], mode: str = "w", form: int = 2) 
             item = tarfile.TarInfo(name)
             item.size, item.mtime = len(content), NOON_SECONDS
             file.addfile(item, io.BytesIO(content))
-    return Folder(str(path))
+    return LocalLocation(str(path))
 
 
-def read(place: Folder, member: Member) -> bytes:
+def read(place: LocalLocation, member: Member) -> bytes:
     return archive.read(
         place, member.offset, member.stored, member.method, member.crc, most=member.length
     )
 
 
-def contents(place: Folder) -> dict[str, bytes]:
+def contents(place: LocalLocation) -> dict[str, bytes]:
     return {member.path: read(place, member) for member in members(place)}
 
 
@@ -94,14 +94,14 @@ def test_a_zip_with_lengths_after_the_data_is_read(tmp_path: Path) -> None:
             file.writestr(name, content)
     assert pipe.getvalue()[6] & 8  # a data descriptor follows
     (tmp_path / "photos.zip").write_bytes(pipe.getvalue())
-    assert contents(Folder(str(tmp_path / "photos.zip"))) == FILES
+    assert contents(LocalLocation(str(tmp_path / "photos.zip"))) == FILES
 
 
 def test_a_zip64_is_read(tmp_path: Path) -> None:
     path = tmp_path / "photos.zip"
     with zipfile.ZipFile(path, "w") as file, file.open("a/1.jpg", "w", force_zip64=True) as item:
         item.write(b"one")
-    assert contents(Folder(str(path))) == {"a/1.jpg": b"one"}
+    assert contents(LocalLocation(str(path))) == {"a/1.jpg": b"one"}
 
 
 def test_a_local_header_longer_than_the_room_for_it_is_read(tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_incompressible_bytes_may_take_more_room_packed(tmp_path: Path) -> None:
     assert len(stored) > len(content)
     header = b"PK\3\4".ljust(30, b"\0")
     (tmp_path / "x").write_bytes(header + stored)
-    place = Folder(str(tmp_path / "x"))
+    place = LocalLocation(str(tmp_path / "x"))
     crc = zlib.crc32(content)
     assert archive.read(place, 0, len(stored), 8, crc, most=len(content)) == content
 
@@ -294,7 +294,7 @@ def with_links(path: Path, mode: str = "w") -> Folder:
         file.addfile(link(tarfile.DIRTYPE, "d", ""))
         file.addfile(link(tarfile.FIFOTYPE, "e", ""))
         file.addfile(link(tarfile.CHRTYPE, "f", ""))
-    return Folder(str(path))
+    return LocalLocation(str(path))
 
 
 def test_a_hard_link_in_a_tar_is_a_file_and_other_links_are_not(tmp_path: Path) -> None:
@@ -313,9 +313,9 @@ def test_a_hard_link_to_nothing_is_refused(tmp_path: Path) -> None:
         with tarfile.open(tmp_path / name, mode) as file:  # type: ignore[call-overload]
             file.addfile(link(tarfile.LNKTYPE, "b/1.jpg", "a/1.jpg"))
     with pytest.raises(ValueError, match="link to nothing"):
-        list(members(Folder(str(tmp_path / "photos.tar"))))
+        list(members(LocalLocation(str(tmp_path / "photos.tar"))))
     with pytest.raises(ValueError, match="not a readable archive"):
-        unpack(Folder(str(tmp_path / "photos.tar.gz")), Folder(str(tmp_path / "to")))
+        unpack(LocalLocation(str(tmp_path / "photos.tar.gz")), LocalLocation(str(tmp_path / "to")))
 
 
 @pytest.mark.parametrize("tenth", range(10))
@@ -344,7 +344,7 @@ def test_a_tar_without_its_end_is_refused(rest: bytes, tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"no archive", b"\0" * 10_000])
 def test_other_bytes_are_no_archive(name: str, content: bytes, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
-    place = Folder(str(tmp_path / name))
+    place = LocalLocation(str(tmp_path / name))
     if name.endswith(".tar") and content.startswith(b"\0"):
         assert list(members(place)) == []  # blocks of zeros are a tar of nothing
     else:
@@ -354,7 +354,7 @@ def test_other_bytes_are_no_archive(name: str, content: bytes, tmp_path: Path) -
 
 def test_an_archive_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"photos\.zip"):
-        list(members(Folder(str(tmp_path / "photos.zip"))))
+        list(members(LocalLocation(str(tmp_path / "photos.zip"))))
 
 
 @given(st.data())
@@ -407,10 +407,11 @@ def test_archives_are_known_by_their_ending(
 # Unpacking
 
 
-def unpacked(place: Folder, to: Path) -> dict[str, bytes]:
-    unpack(place, Folder(str(to)))
+def unpacked(place: LocalLocation, to: Path) -> dict[str, bytes]:
+    unpack(place, LocalLocation(str(to)))
     return {
-        entry.path: (Folder(str(to)) / entry.path).read() for entry in Folder(str(to)).entries()
+        entry.path: (LocalLocation(str(to)) / entry.path).read()
+        for entry in LocalLocation(str(to)).list_files()
     }
 
 
@@ -433,7 +434,7 @@ def test_names_that_lead_outside_are_left_out(tmp_path: Path) -> None:
 def test_of_links_only_hard_ones_inside_the_archive_are_unpacked(tmp_path: Path) -> None:
     place = with_links(tmp_path / "photos.tar.gz", "w:gz")
     assert unpacked(place, tmp_path / "to") == {"a/1.jpg": b"one", "b/1.jpg": b"one"}
-    assert unpack(place, Folder(str(tmp_path / "again"))) == {"not_a_file": 3}
+    assert unpack(place, LocalLocation(str(tmp_path / "again"))) == {"not_a_file": 3}
 
 
 def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
@@ -441,7 +442,7 @@ def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "photos.tar.gz", "w:gz") as file:
         file.addfile(link(tarfile.SYMTYPE, "a", str(tmp_path / "outside")))
         file.addfile(tarfile.TarInfo("a/1.jpg"), io.BytesIO())
-    unpacked(Folder(str(tmp_path / "photos.tar.gz")), tmp_path / "to")
+    unpacked(LocalLocation(str(tmp_path / "photos.tar.gz")), tmp_path / "to")
     assert list((tmp_path / "outside").iterdir()) == []
 
 
@@ -454,7 +455,7 @@ def test_a_compressed_tar_that_breaks_off_is_refused_by_name(
     content = place.read()
     place.write(content[: len(content) * tenth // 10])
     with pytest.raises(ValueError, match=f"not a readable archive: {place.uri}"):
-        unpack(place, Folder(str(tmp_path / "to")))
+        unpack(place, LocalLocation(str(tmp_path / "to")))
 
 
 def test_a_compressed_tar_without_its_end_is_refused(tmp_path: Path) -> None:
@@ -462,7 +463,7 @@ def test_a_compressed_tar_without_its_end_is_refused(tmp_path: Path) -> None:
     packed = zlib.compressobj(wbits=31)
     place.write(packed.compress(place.read()[:1024]) + packed.flush())
     with pytest.raises(ValueError, match="breaks off"):
-        unpack(place, Folder(str(tmp_path / "to")))
+        unpack(place, LocalLocation(str(tmp_path / "to")))
 
 
 def test_a_failed_unpacking_does_not_hide_errors_of_the_disk(
@@ -471,4 +472,4 @@ def test_a_failed_unpacking_does_not_hide_errors_of_the_disk(
     place = tarred(tmp_path / "photos.tar.gz", {"a/1.jpg": b"one"}, "w:gz")
     to = folder_of({"a": b"a file where a folder is wanted"}, "to")
     with pytest.raises(OSError, match=str(to)):
-        unpack(place, Folder(str(to)))
+        unpack(place, LocalLocation(str(to)))

@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from helpers.daemon import archives, hastened
+from helpers.spark.worker_daemon import archives, hastened
 
 
 @pytest.fixture

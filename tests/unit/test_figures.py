@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from helpers import figures
-from helpers.storage.location import Folder
+from helpers.storage.location import LocalLocation
 
 NAMES = ["$apples$", "a$_$", "$\\frac{1$", "_hidden", "é 🍎", "label", "a\nb"]
 PICTURE = Image.new("RGB", (20, 10), "red")
@@ -54,7 +54,7 @@ DRAWN: dict[str, Callable[[list[str]], Figure]] = {
 @pytest.mark.parametrize("figure", DRAWN)
 def test_any_name_can_stand_in_a_figure(figure: str, tmp_path: Path) -> None:
     names = NAMES[:6]
-    place = Folder(str(tmp_path / "figure.png"))
+    place = LocalLocation(str(tmp_path / "figure.png"))
     figures.save(DRAWN[figure](names), place)
     with Image.open(io.BytesIO(place.read())) as picture:
         assert picture.width > 100

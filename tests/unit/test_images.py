@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageDraw, ImageFile, PngImagePlugin
 
-from helpers import images
-from helpers.images import REASONS, Limits, RejectedError, opened, pixels, visible
+from helpers.photos import decode
+from helpers.photos.decode import REASONS, Limits, RejectedError, pixels, visible
 
 LIMITS = Limits(pixels=100_000_000, aspect=20.0)
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP")
@@ -38,7 +38,7 @@ def _warnings_are_errors() -> Iterator[None]:
 def decode(content: bytes, size: int = 64, limits: Limits = LIMITS) -> NDArray[np.uint8]:
     """What every test asks for: a checked array, or a :class:`RejectedError` with a reason."""
     try:
-        array = pixels(opened(content, limits), size)
+        array = pixels(open_image(content, limits), size)
     except RejectedError as error:
         require_documented(error)
         raise
@@ -324,7 +324,7 @@ def test_a_large_jpeg_decoded_at_scale_is_as_good_as_whole(
     width: int, height: int, encoded: Encode
 ) -> None:
     content = encoded(_grain(width, height), "JPEG", quality=90)
-    whole = Image.open(io.BytesIO(content)).resize((224, 224), images.FILTER)
+    whole = Image.open(io.BytesIO(content)).resize((224, 224), decode.FILTER)
     difference = decode(content, size=224).astype(int) - np.asarray(whole)
     assert np.abs(difference).mean() < 1
     assert difference.any()  # else nothing was decoded at scale
@@ -342,7 +342,7 @@ def test_a_jpeg_is_decoded_at_the_smallest_scale_that_keeps_enough_pixels(
         return keep(image, *given, **named)
 
     monkeypatch.setattr(Image.Image, "resize", resize)
-    least = int(images.DRAFT_FACTOR * 64)
+    least = int(decode.DRAFT_FACTOR * 64)
     side = least * scale
     decode(encoded(Image.new("RGB", (side, side)), "JPEG"))
     decode(encoded(Image.new("RGB", (side - 1, 2 * side)), "JPEG"))
@@ -554,8 +554,8 @@ def test_pillows_log_stays_silent_where_nobody_listens(encoded: Encode, tmp_path
         content.replace(samples, struct.pack("<HHII", 277, 3, 1, 255))
     )
     code = (
-        "import sys; from helpers.images import Limits, RejectedError, opened\n"
-        "try: opened(open(sys.argv[1], 'rb').read(), Limits(10**6, 20.0))\n"
+        "import sys; from helpers.photos.decode import Limits, RejectedError, opened\n"
+        "try: open_image(open(sys.argv[1], 'rb').read(), Limits(10**6, 20.0))\n"
         "except RejectedError as error: print(error.reason)"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "odd.tif")]
@@ -654,9 +654,9 @@ def test_a_large_photo_is_shown_small(kind: str, encoded: Encode) -> None:
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_kind_is_told_without_decoding(name: str, encoded: Encode) -> None:
     """Else the limits of the sandbox and the rules for transparent colours would be passed by."""
-    image = opened(encoded(scene(), name), LIMITS)
+    image = open_image(encoded(scene(), name), LIMITS)
     before = list(image.tile)
-    assert images.kind(image) == f"{name} {image.mode} 97 x 61"
+    assert preview.describe(image) == f"{name} {image.mode} 97 x 61"
     assert image.tile == before
     if name == "PNG":
         assert before
@@ -666,4 +666,4 @@ def test_the_kind_tells_a_photo_that_is_turned(encoded: Encode) -> None:
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
     turned = encoded(scene(), "JPEG", exif=exif)
-    assert images.kind(opened(turned, LIMITS)) == "JPEG RGB 97 x 61, turned"
+    assert preview.describe(open_image(turned, LIMITS)) == "JPEG RGB 97 x 61, turned"

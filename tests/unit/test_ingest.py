@@ -14,11 +14,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from helpers import ingest as module
-from helpers.ingest import SKIP_RULES, Catalogue, catalogue, ingest
 from helpers.parameters import KAGGLE, Parameters
-from helpers.storage.location import Folder, locate
-from helpers.storage.run import Run, StaleError
+from helpers.run.manifest import Run, StaleError
+from helpers.stages import ingest
+from helpers.stages.ingest import SKIP_RULES, Catalogue, catalogue, ingest
+from helpers.storage.location import LocalLocation, locate
 
 FolderOf = Callable[..., Path]
 TIME = 1_589_716_800  # seconds: 2020-05-17 12:00 UTC
@@ -85,11 +85,11 @@ def test_no_image_is_opened(
     source = str(folder_of(FRUIT))
     read = Folder.read
 
-    def guarded(place: Folder, *given: Any, **named: Any) -> bytes:
+    def guarded(place: LocalLocation, *given: Any, **named: Any) -> bytes:
         assert not place.path.startswith(source)
         return read(place, *given, **named)
 
-    monkeypatch.setattr(Folder, "read", guarded)
+    monkeypatch.setattr(LocalLocation, "read", guarded)
     assert len(paths(take(source))) == len(FRUIT)
 
 
@@ -492,7 +492,7 @@ def test_a_run_below_its_source_is_refused_and_nothing_written(folder_of: Folder
     for run in (source, source / "runs" / "1"):
         with pytest.raises(ValueError, match="must not lie inside each other"):
             ingest(Parameters(SOURCE_URI=str(source), RUN_URI=str(run)))
-    assert sorted(entry.path for entry in Folder(str(source)).entries()) == sorted(FRUIT)
+    assert sorted(entry.path for entry in LocalLocation(str(source)).list_files()) == sorted(FRUIT)
 
 
 def test_a_source_below_its_run_is_refused(folder_of: FolderOf) -> None:
@@ -526,7 +526,7 @@ def test_an_archive_may_lie_beside_its_run(tmp_path: Path) -> None:
 
 
 def snapshots(run_uri: str) -> list[str]:
-    return locate(run_uri + "/images").folders()
+    return locate(run_uri + "/images").list_folders()
 
 
 def test_a_second_run_makes_no_second_snapshot(
@@ -536,7 +536,7 @@ def test_a_second_run_makes_no_second_snapshot(
     first, second = take(source), take(source)
     assert first.fingerprint == second.fingerprint
     assert len(snapshots(run_uri)) == 1
-    worked, idle = Run(locate(run_uri)).history()
+    worked, idle = Run(locate(run_uri)).read_history()
     assert worked.seconds is not None
     assert idle.seconds is None
 
@@ -604,7 +604,7 @@ def test_the_catalogue_is_read_back_as_it_was_taken(
             source = pack_tar(tmp_path / "fruit.tar", FRUIT)
     taken = take(source)
     run = Run(locate(run_uri))
-    again = catalogue(run, run.upstream("01_ingest"))
+    again = catalogue(run, run.require("01_ingest"))
     assert again.images.equals(taken.images)
     assert again.skipped == taken.skipped
     assert rows(again) == rows(taken)
@@ -618,7 +618,7 @@ def test_a_catalogue_that_is_gone_is_named(
     (snapshot,) = snapshots(run_uri)
     Path(run_uri, "images", snapshot, "_manifest.json").unlink()
     with pytest.raises(FileNotFoundError, match=f"no whole snapshot {taken.fingerprint}"):
-        catalogue(run, run.upstream("01_ingest"))
+        catalogue(run, run.require("01_ingest"))
 
 
 def test_a_full_disk_leaves_no_catalogue(
@@ -630,16 +630,16 @@ def test_a_full_disk_leaves_no_catalogue(
     source = folder_of(FRUIT)
     write = Folder.write
 
-    def full(place: Folder, content: bytes) -> None:
+    def full(place: LocalLocation, content: bytes) -> None:
         if place.name == "_manifest.json":
             raise OSError(28, "No space left on device")
         write(place, content)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Folder, "write", full)
+        patch.setattr(LocalLocation, "write", full)
         with pytest.raises(OSError, match="No space left"):
             take(source)
     run = Run(locate(run_uri))
-    assert run.history() == []
+    assert run.read_history() == []
     assert len(paths(take(source))) == len(FRUIT)
-    assert len(run.history()) == 1
+    assert len(run.read_history()) == 1

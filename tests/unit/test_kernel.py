@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 import helpers
-from helpers import environment
 from helpers.kernel import app, cells, execution, jvm, options, progress, spec
 from helpers.kernel.__main__ import main
 from helpers.kernel.cells import CellError, Code, Configure, Help, Info, Local, parse
 from helpers.kernel.driver import Driver
+from helpers.spark import environment
 
 
 def code(source: str) -> Code:
@@ -397,7 +397,7 @@ def test_sparks_own_handler_of_interrupts_does_not_stay(monkeypatch: pytest.Monk
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         return "a session"
 
-    monkeypatch.setattr("helpers.session.build", build)
+    monkeypatch.setattr("helpers.spark.session.build", build)
     before = signal.getsignal(signal.SIGINT)
     assert jvm.start({}) == "a session"  # type: ignore[comparison-overlap]
     assert signal.getsignal(signal.SIGINT) is before

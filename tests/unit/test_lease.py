@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from helpers.storage import lease as leases
-from helpers.storage.lease import LeaseHeldError, LeaseLostError, lease
-from helpers.storage.location import Folder
+from helpers.run import lease
+from helpers.run.lease import LeaseHeldError, LeaseLostError, lease
+from helpers.storage.location import LocalLocation
 
 BEAT, WATCH = 0.02, 1.0  # seconds, short for the tests
 DEAD = 2**22 + 1  # above the greatest number that Linux gives a process
@@ -25,14 +25,14 @@ fork = multiprocessing.get_context("fork")
 
 @pytest.fixture
 def place(tmp_path: Path) -> Folder:
-    return Folder(str(tmp_path / "_leases" / "02_preprocess.json"))
+    return LocalLocation(str(tmp_path / "_leases" / "02_preprocess.json"))
 
 
 def ignore() -> None:
     """Nobody to tell of a loss."""
 
 
-def hold(place: Folder, run: str = "mine", on_loss: Callable[[], None] = ignore) -> Any:
+def hold(place: LocalLocation, run: str = "mine", on_loss: Callable[[], None] = ignore) -> Any:
     return lease(place, run, on_loss, BEAT, WATCH)
 
 
@@ -55,7 +55,7 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def test_a_free_lease_is_taken_at_once_and_given_back(place: Folder) -> None:
+def test_a_free_lease_is_taken_at_once_and_given_back(place: LocalLocation) -> None:
     begun = time.monotonic()
     with hold(place):
         written = json.loads(place.read())
@@ -68,13 +68,13 @@ def test_a_free_lease_is_taken_at_once_and_given_back(place: Folder) -> None:
     assert not place.is_file()
 
 
-def test_a_lease_beats_while_it_is_held(place: Folder) -> None:
+def test_a_lease_beats_while_it_is_held(place: LocalLocation) -> None:
     with hold(place):
         first = json.loads(place.read())["beat"]
         until(lambda: json.loads(place.read())["beat"] > first)
 
 
-def test_a_lease_is_given_back_after_an_error(place: Folder) -> None:
+def test_a_lease_is_given_back_after_an_error(place: LocalLocation) -> None:
     def fail() -> None:
         with hold(place):
             raise ZeroDivisionError
@@ -84,7 +84,7 @@ def test_a_lease_is_given_back_after_an_error(place: Folder) -> None:
     assert not place.is_file()
 
 
-def test_a_dead_holder_on_this_machine_is_replaced_at_once(place: Folder) -> None:
+def test_a_dead_holder_on_this_machine_is_replaced_at_once(place: LocalLocation) -> None:
     place.write(holder(pid=DEAD))
     begun = time.monotonic()
     with hold(place):
@@ -120,12 +120,12 @@ def test_a_holder_of_another_user_lives(monkeypatch: pytest.MonkeyPatch) -> None
 
 def _work(path: str, seconds: float, pipe: Connection) -> None:
     """Hold a lease, in another process, for so long."""
-    with lease(Folder(path), "theirs", ignore, BEAT, WATCH):
+    with lease(LocalLocation(path), "theirs", ignore, BEAT, WATCH):
         pipe.send(os.getpid())
         time.sleep(seconds)
 
 
-def test_a_live_holder_is_named_and_keeps_its_lease(place: Folder) -> None:
+def test_a_live_holder_is_named_and_keeps_its_lease(place: LocalLocation) -> None:
     ours, theirs = fork.Pipe()
     other = fork.Process(target=_work, args=(place.path, 3600.0, theirs))
     other.start()
@@ -142,7 +142,7 @@ def test_a_live_holder_is_named_and_keeps_its_lease(place: Folder) -> None:
         assert json.loads(place.read())["run"] == "mine"
 
 
-def test_who_waits_gets_the_lease_when_its_holder_ends(place: Folder) -> None:
+def test_who_waits_gets_the_lease_when_its_holder_ends(place: LocalLocation) -> None:
     ended = threading.Event()
 
     def end() -> None:
@@ -155,7 +155,7 @@ def test_who_waits_gets_the_lease_when_its_holder_ends(place: Folder) -> None:
         assert ended.is_set()
 
 
-def test_a_lease_whose_taking_is_sent_twice_is_held_at_once(place: Folder) -> None:
+def test_a_lease_whose_taking_is_sent_twice_is_held_at_once(place: LocalLocation) -> None:
     """The answer to a write may be lost, and the write repeated."""
     place.write(holder(run="mine"))
     begun = time.monotonic()
@@ -163,7 +163,7 @@ def test_a_lease_whose_taking_is_sent_twice_is_held_at_once(place: Folder) -> No
         assert time.monotonic() - begun < WATCH
 
 
-def test_a_second_stage_of_the_same_process_is_refused(place: Folder) -> None:
+def test_a_second_stage_of_the_same_process_is_refused(place: LocalLocation) -> None:
     with hold(place, "first"), pytest.raises(LeaseHeldError, match="run first"), hold(place):
         pytest.fail("two hold one lease")
     assert not place.is_file()
@@ -173,7 +173,7 @@ def test_a_second_stage_of_the_same_process_is_refused(place: Folder) -> None:
     "content",
     [b"", b"{", b'{"run": "theirs"}', b"null", b"3", b"[]", b'"text"', b"\xff", b"\0" * 100],
 )
-def test_a_torn_lease_is_nobodys(content: bytes, place: Folder) -> None:
+def test_a_torn_lease_is_nobodys(content: bytes, place: LocalLocation) -> None:
     place.write(content)
     with hold(place):
         assert json.loads(place.read())["run"] == "mine"
@@ -181,7 +181,7 @@ def test_a_torn_lease_is_nobodys(content: bytes, place: Folder) -> None:
 
 @pytest.mark.parametrize("loss", [lambda place: place.write(holder()), Folder.delete])
 def test_who_lost_its_lease_is_told_and_stops(
-    loss: Callable[[Folder], None], place: Folder
+    loss: Callable[[LocalLocation], None], place: Folder
 ) -> None:
     told = threading.Event()
 
@@ -194,7 +194,7 @@ def test_who_lost_its_lease_is_told_and_stops(
         work()
 
 
-def test_who_lost_its_lease_leaves_the_others_alone(place: Folder) -> None:
+def test_who_lost_its_lease_leaves_the_others_alone(place: LocalLocation) -> None:
     told = threading.Event()
     with suppress(LeaseLostError), hold(place, on_loss=told.set):
         place.write(holder())
@@ -202,32 +202,32 @@ def test_who_lost_its_lease_leaves_the_others_alone(place: Folder) -> None:
     assert json.loads(place.read())["run"] == "theirs"
 
 
-def test_a_lease_that_vanishes_at_the_very_end_hides_no_result(place: Folder) -> None:
+def test_a_lease_that_vanishes_at_the_very_end_hides_no_result(place: LocalLocation) -> None:
     with lease(place, "mine", ignore, 3600.0, WATCH):
         place.delete()
 
 
-def test_a_lease_taken_at_the_very_end_is_left_to_its_holder(place: Folder) -> None:
+def test_a_lease_taken_at_the_very_end_is_left_to_its_holder(place: LocalLocation) -> None:
     with lease(place, "mine", ignore, 3600.0, WATCH):
         place.write(holder())
     assert json.loads(place.read())["run"] == "theirs"
 
 
 def test_a_beat_that_cannot_be_written_is_tried_again(
-    place: Folder, monkeypatch: pytest.MonkeyPatch
+    place: LocalLocation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with hold(place):
         beats = []
         write = Folder.update
 
-        def failing(self: Folder, change: Any) -> None:
+        def failing(self: LocalLocation, change: Any) -> None:
             beats.append(self)
             if len(beats) < 3:
                 raise OSError("no space left")
             write(self, change)
 
         first = json.loads(place.read())["beat"]
-        monkeypatch.setattr(Folder, "update", failing)
+        monkeypatch.setattr(LocalLocation, "update", failing)
         until(lambda: json.loads(place.read())["beat"] > first)
         assert len(beats) >= 3
 
@@ -235,7 +235,7 @@ def test_a_beat_that_cannot_be_written_is_tried_again(
 def _race(path: str, together: Any, outcomes: Any) -> None:
     together.wait()
     try:
-        with lease(Folder(path), str(os.getpid()), ignore, BEAT, WATCH):
+        with lease(LocalLocation(path), str(os.getpid()), ignore, BEAT, WATCH):
             outcomes.put("won")
             together.wait()  # until all the others gave up
     except LeaseHeldError:
@@ -248,7 +248,7 @@ def _race(path: str, together: Any, outcomes: Any) -> None:
     [None, holder(pid=DEAD), holder()],
     ids=["free", "dead", "silent"],
 )
-def test_of_several_that_race_exactly_one_wins(before: bytes | None, place: Folder) -> None:
+def test_of_several_that_race_exactly_one_wins(before: bytes | None, place: LocalLocation) -> None:
     if before is not None:
         place.write(before)
     together, outcomes = fork.Barrier(4), fork.SimpleQueue()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from helpers.storage import location
-from helpers.storage.location import Entry, Folder, contains, locate, real
+from helpers.storage.location import Entry, LocalLocation, contains, locate, real
 
 ODD_NAMES = [
     "with space.jpg",
@@ -34,15 +34,15 @@ ODD_NAMES = [
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
-    return Folder(str(tmp_path / "place"))
+    return LocalLocation(str(tmp_path / "place"))
 
 
-def listed(place: Folder) -> list[str]:
-    return sorted(entry.path for entry in place.entries())
+def listed(place: LocalLocation) -> list[str]:
+    return sorted(entry.path for entry in place.list_files())
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_any_name_is_written_listed_read_and_deleted(name: str, folder: Folder) -> None:
+def test_any_name_is_written_listed_read_and_deleted(name: str, folder: LocalLocation) -> None:
     file = folder / "a b" / name
     file.write(b"content")
     assert listed(folder) == [f"a b/{name}"]
@@ -53,63 +53,63 @@ def test_any_name_is_written_listed_read_and_deleted(name: str, folder: Folder) 
     assert not file.is_file()
 
 
-def test_listing_tells_path_length_and_modified(folder: Folder) -> None:
+def test_listing_tells_path_length_and_modified(folder: LocalLocation) -> None:
     (folder / "a/b/c.jpg").write(b"123")
     os.utime(folder.path + "/a/b/c.jpg", ns=(0, 1_234_567_890_123_456_789))
-    assert list(folder.entries()) == [Entry("a/b/c.jpg", 3, 1_234_567_890_123_456)]
+    assert list(folder.list_files()) == [Entry("a/b/c.jpg", 3, 1_234_567_890_123_456)]
 
 
-def test_times_before_1970_are_rounded_down(folder: Folder) -> None:
+def test_times_before_1970_are_rounded_down(folder: LocalLocation) -> None:
     (folder / "old").write(b"")
     os.utime(folder.path + "/old", ns=(0, -1))
-    assert next(folder.entries()).modified == -1
+    assert next(folder.list_files()).modified == -1
 
 
-def test_hidden_and_deep_files_are_listed(folder: Folder) -> None:
+def test_hidden_and_deep_files_are_listed(folder: LocalLocation) -> None:
     paths = [".hidden", "_under/_score", "a/b/c/d/e/f"]
     for path in paths:
         (folder / path).write(b"")
     assert listed(folder) == paths
 
 
-def test_nothing_is_listed_where_nothing_is(folder: Folder) -> None:
+def test_nothing_is_listed_where_nothing_is(folder: LocalLocation) -> None:
     assert listed(folder) == []
-    assert folder.folders() == []
+    assert folder.list_folders() == []
     assert not folder.is_file()
     folder.delete()
-    folder.delete_all()
+    folder.delete_tree()
 
 
-def test_folders_are_those_directly_below_by_name(folder: Folder) -> None:
+def test_folders_are_those_directly_below_by_name(folder: LocalLocation) -> None:
     for path in ("b/x", "a/x/y", "file"):
         (folder / path).write(b"")
-    assert folder.folders() == ["a", "b"]
+    assert folder.list_folders() == ["a", "b"]
 
 
-def test_links_to_files_are_followed(folder: Folder) -> None:
+def test_links_to_files_are_followed(folder: LocalLocation) -> None:
     (folder / "photo.jpg").write(b"123")
     Path(folder.path, "link.jpg").symlink_to("photo.jpg")
-    assert {entry.path: entry.length for entry in folder.entries()} == {
+    assert {entry.path: entry.length for entry in folder.list_files()} == {
         "link.jpg": 3,
         "photo.jpg": 3,
     }
 
 
-def test_links_to_folders_are_told_but_not_entered(folder: Folder) -> None:
+def test_links_to_folders_are_told_but_not_entered(folder: LocalLocation) -> None:
     (folder / "a/photo.jpg").write(b"123")
     Path(folder.path, "a", "loop").symlink_to("..")
     assert listed(folder) == ["a/loop/", "a/photo.jpg"]
 
 
 @pytest.mark.parametrize("target", ["nowhere", "self"])
-def test_links_to_nothing_are_told(target: str, folder: Folder) -> None:
+def test_links_to_nothing_are_told(target: str, folder: LocalLocation) -> None:
     (folder / "photo.jpg").write(b"123")
     Path(folder.path, "self").symlink_to(target)
     assert listed(folder) == ["photo.jpg", "self"]
 
 
 def test_a_file_that_vanishes_while_listed_is_left_out(
-    folder: Folder, monkeypatch: pytest.MonkeyPatch
+    folder: LocalLocation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("a", "b"):
         (folder / name).write(b"")
@@ -133,7 +133,7 @@ def test_a_file_that_vanishes_while_listed_is_left_out(
 
 
 def test_a_folder_that_may_not_be_read_is_an_error(
-    folder: Folder, monkeypatch: pytest.MonkeyPatch
+    folder: LocalLocation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(path: str) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
@@ -143,17 +143,17 @@ def test_a_folder_that_may_not_be_read_is_an_error(
         listed(folder)
 
 
-def test_delete_all_leaves_no_file(folder: Folder) -> None:
+def test_delete_all_leaves_no_file(folder: LocalLocation) -> None:
     for path in ("a", "b/c", "b/.d"):
         (folder / path).write(b"")
-    folder.delete_all()
+    folder.delete_tree()
     assert listed(folder) == []
 
 
 # Reading
 
 
-def test_ranges_are_read(folder: Folder) -> None:
+def test_ranges_are_read(folder: LocalLocation) -> None:
     file = folder / "file"
     file.write(b"0123456789")
     assert file.read() == b"0123456789"
@@ -163,7 +163,7 @@ def test_ranges_are_read(folder: Folder) -> None:
     assert file.read(length=0) == b""
 
 
-def test_reading_beyond_the_end_gives_what_there_is(folder: Folder) -> None:
+def test_reading_beyond_the_end_gives_what_there_is(folder: LocalLocation) -> None:
     file = folder / "file"
     file.write(b"0123456789")
     assert file.read(offset=8, length=9) == b"89"
@@ -172,26 +172,26 @@ def test_reading_beyond_the_end_gives_what_there_is(folder: Folder) -> None:
     assert (folder / "empty").read(length=1) == b""
 
 
-def test_a_file_that_is_not_there_is_named(folder: Folder) -> None:
+def test_a_file_that_is_not_there_is_named(folder: LocalLocation) -> None:
     for fails in (folder.read, folder.length, folder.open):
         with pytest.raises(FileNotFoundError, match=folder.path):
             fails()
 
 
-def test_an_opened_file_is_seekable(folder: Folder) -> None:
+def test_an_opened_file_is_seekable(folder: LocalLocation) -> None:
     (folder / "file").write(b"0123456789")
     with (folder / "file").open() as file:
         file.seek(-3, io.SEEK_END)
         assert file.read(2) == b"78"
 
 
-class _Elsewhere(Folder):
+class _Elsewhere(LocalLocation):
     """A location without files of the operating system: opened by ranges, as on S3."""
 
     open = location.Location.open
 
 
-def test_a_location_is_opened_as_a_file_of_ranges(folder: Folder) -> None:
+def test_a_location_is_opened_as_a_file_of_ranges(folder: LocalLocation) -> None:
     content = os.urandom(1_000_000)
     (folder / "file").write(content)
     place = _Elsewhere(folder.path + "/file")
@@ -211,7 +211,7 @@ def test_a_location_is_opened_as_a_file_of_ranges(folder: Folder) -> None:
 # Writing
 
 
-def test_a_write_replaces_what_was_there(folder: Folder) -> None:
+def test_a_write_replaces_what_was_there(folder: LocalLocation) -> None:
     file = folder / "a/file"
     file.write(b"old")
     file.write(memoryview(b"new"))
@@ -219,7 +219,7 @@ def test_a_write_replaces_what_was_there(folder: Folder) -> None:
     assert listed(folder) == ["a/file"]
 
 
-def test_written_files_have_the_users_own_rights(folder: Folder) -> None:
+def test_written_files_have_the_users_own_rights(folder: LocalLocation) -> None:
     (folder / "written").write(b"")
     Path(folder.path, "plain").touch()
     modes = {Path(folder.path, name).stat().st_mode for name in ("written", "plain")}
@@ -244,14 +244,14 @@ def test_a_stream_that_breaks_off_leaves_the_old_file_and_no_debris(
     assert listed(folder) == ["file"]
 
 
-def test_a_stream_becomes_a_file(folder: Folder) -> None:
+def test_a_stream_becomes_a_file(folder: LocalLocation) -> None:
     (folder / "file").write_stream(iter([b"a", b"", b"bc"]))
     (folder / "empty").write_stream(iter([]))
     assert ((folder / "file").read(), (folder / "empty").read()) == (b"abc", b"")
 
 
 def test_a_full_disk_leaves_the_old_file_and_no_debris(
-    folder: Folder, monkeypatch: pytest.MonkeyPatch
+    folder: LocalLocation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = folder / "file"
     file.write(b"old")
@@ -262,7 +262,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_debris(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def fdopen(handle: int, mode: str) -> io.IOBase:
-        opened(handle, mode).close()
+        open_image(handle, mode).close()
         return Full(os.devnull, "w")
 
     monkeypatch.setattr(os, "fdopen", fdopen)
@@ -274,7 +274,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_debris(
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_disk_that_fills_at_the_last_flush_is_an_error(
-    folder: Folder, monkeypatch: pytest.MonkeyPatch
+    folder: LocalLocation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = folder / "file"
     file.write(b"old")
@@ -282,7 +282,7 @@ def test_a_disk_that_fills_at_the_last_flush_is_an_error(
 
     def fdopen(handle: int, mode: str) -> io.IOBase:
         os.dup2(os.open("/dev/full", os.O_WRONLY), handle)
-        return opened(handle, mode)
+        return open_image(handle, mode)
 
     monkeypatch.setattr(os, "fdopen", fdopen)
     with pytest.raises(OSError, match="No space left on device"):
@@ -291,13 +291,13 @@ def test_a_disk_that_fills_at_the_last_flush_is_an_error(
     assert listed(folder) == ["file"]
 
 
-def test_a_place_that_cannot_be_made_is_named(folder: Folder) -> None:
+def test_a_place_that_cannot_be_made_is_named(folder: LocalLocation) -> None:
     folder.write(b"a file where a folder is wanted")
     with pytest.raises(OSError, match=folder.path):
         (folder / "below").write(b"")
 
 
-def test_a_reader_sees_the_old_or_the_new_file_and_nothing_between(folder: Folder) -> None:
+def test_a_reader_sees_the_old_or_the_new_file_and_nothing_between(folder: LocalLocation) -> None:
     old, new = b"o" * 1_000_000, b"n" * 2_000_000
     file = folder / "file"
     file.write(old)
@@ -311,7 +311,7 @@ def test_a_reader_sees_the_old_or_the_new_file_and_nothing_between(folder: Folde
 # Updating
 
 
-def test_update_gets_none_then_what_was_written(folder: Folder) -> None:
+def test_update_gets_none_then_what_was_written(folder: LocalLocation) -> None:
     seen = []
 
     def change(content: bytes | None) -> bytes:
@@ -323,7 +323,7 @@ def test_update_gets_none_then_what_was_written(folder: Folder) -> None:
     assert seen == [None, b"x", b"xx"]
 
 
-def test_update_by_none_or_by_an_error_changes_nothing(folder: Folder) -> None:
+def test_update_by_none_or_by_an_error_changes_nothing(folder: LocalLocation) -> None:
     def fail(_: bytes | None) -> bytes:
         raise ZeroDivisionError
 
@@ -339,10 +339,12 @@ def test_update_by_none_or_by_an_error_changes_nothing(folder: Folder) -> None:
 
 def _count(path: str, times: int) -> None:
     for _ in range(times):
-        Folder(path).update(lambda content: json.dumps(json.loads(content or b"0") + 1).encode())
+        LocalLocation(path).update(
+            lambda content: json.dumps(json.loads(content or b"0") + 1).encode()
+        )
 
 
-def test_no_update_of_several_processes_is_lost(folder: Folder) -> None:
+def test_no_update_of_several_processes_is_lost(folder: LocalLocation) -> None:
     spawn = multiprocessing.get_context("fork")
     file = folder / "count.json"
     writers = [spawn.Process(target=_count, args=(file.path, 100)) for _ in range(4)]
@@ -368,19 +370,19 @@ def test_no_update_of_several_processes_is_lost(folder: Folder) -> None:
     ],
 )
 def test_paths_are_folders(uri: str, path: str) -> None:
-    root = location.root()
+    root = location.project_root()
     assert root is not None
     expected = path if path.startswith("/") else f"{root}/{path}"
-    assert locate(uri) == Folder(expected)
+    assert locate(uri) == LocalLocation(expected)
 
 
 def test_a_relative_path_starts_at_the_projects_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir("/")
-    root = location.root()
+    root = location.project_root()
     assert root is not None
     assert (root / "notebooks").is_dir()
-    assert locate("runs/x") == Folder(f"{root}/runs/x")
-    assert locate(".") == Folder(str(root))
+    assert locate("runs/x") == LocalLocation(f"{root}/runs/x")
+    assert locate(".") == LocalLocation(str(root))
 
 
 def test_a_relative_path_is_refused_where_the_project_is_not(
@@ -389,12 +391,12 @@ def test_a_relative_path_is_refused_where_the_project_is_not(
     monkeypatch.setattr(location, "root", lambda: None)
     with pytest.raises(ValueError, match=r"project's root.*got 'runs/x'"):
         locate("runs/x")
-    assert locate("/runs/x") == Folder("/runs/x")
+    assert locate("/runs/x") == LocalLocation("/runs/x")
 
 
 def test_a_home_folder_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/someone")
-    assert locate("~/photos") == Folder("/home/someone/photos")
+    assert locate("~/photos") == LocalLocation("/home/someone/photos")
 
 
 @pytest.mark.parametrize("scheme", ["s3", "s3a"])
@@ -420,14 +422,14 @@ def test_other_uris_are_refused(uri: str) -> None:
 
 
 def test_names_and_parents_of_folders() -> None:
-    assert (Folder("/a/b").name, Folder("/a/b").parent) == ("b", Folder("/a"))
-    assert Folder("/a") / "b/c" == Folder("/a/b/c")
+    assert (LocalLocation("/a/b").name, LocalLocation("/a/b").parent) == ("b", LocalLocation("/a"))
+    assert LocalLocation("/a") / "b/c" == LocalLocation("/a/b/c")
 
 
 @pytest.mark.parametrize("name", ["plain", "a b", "é", "100%41", "#", "?"])
 def test_spark_is_given_the_path_as_it_is(name: str) -> None:
     """Hadoop's Path quotes by itself: a quoted one would be quoted twice, and not be found."""
-    assert Folder(f"/a/{name}").spark_uri == f"file:///a/{name}"
+    assert LocalLocation(f"/a/{name}").spark_uri == f"file:///a/{name}"
 
 
 @pytest.mark.parametrize(
@@ -451,9 +453,9 @@ def test_what_contains_what(outer: str, inner: str, expected: bool) -> None:
 def test_links_are_resolved_also_above_what_is_not_there_yet(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "link").symlink_to("photos")
-    resolved = real(Folder(str(tmp_path / "link" / "run" / "1")))
-    assert resolved == Folder(str(tmp_path.resolve() / "photos" / "run" / "1"))
-    assert contains(Folder(str(tmp_path.resolve() / "photos")), resolved)
+    resolved = real(LocalLocation(str(tmp_path / "link" / "run" / "1")))
+    assert resolved == LocalLocation(str(tmp_path.resolve() / "photos" / "run" / "1"))
+    assert contains(LocalLocation(str(tmp_path.resolve() / "photos")), resolved)
 
 
 def test_a_place_on_s3_is_real_as_it_is() -> None:

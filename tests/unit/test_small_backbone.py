@@ -4,13 +4,12 @@ import hashlib
 import re
 from pathlib import Path
 
+import helpers.weights
 import keras
 import numpy as np
 import pytest
-from PIL import Image
-
-import helpers.weights
 from helpers.weights import augment, photos, probe, train
+from PIL import Image
 
 FOLDER = Path(helpers.weights.__file__).parent
 WEIGHTS = FOLDER / "mobilenet_v2_0.35_96.weights.h5"

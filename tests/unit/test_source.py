@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from helpers.photos.source import Photo, Source, open_source
 from helpers.storage import ahead as reading
-from helpers.storage.ahead import ahead
-from helpers.storage.location import Folder
-from helpers.storage.source import Photo, Source, open_source
+from helpers.storage.location import LocalLocation
+from helpers.storage.prefetch import ahead
 
 FolderOf = Callable[..., Path]
 
@@ -21,7 +21,7 @@ FolderOf = Callable[..., Path]
 def photos(source: Source) -> list[Photo]:
     return [
         Photo(entry.path, entry.length, entry.modified, member)
-        for entry, member in source.entries()
+        for entry, member in source.list_files()
     ]
 
 
@@ -39,7 +39,7 @@ def test_a_folder_whose_name_looks_like_a_glob_or_an_archive_is_a_folder(
 ) -> None:
     for name in ("photos[1]", "what?", "all.zip", "all.tar"):
         folder = folder_of({"a.jpg": b""}, name)
-        assert open_source(str(folder)) == Source(Folder(str(folder)))
+        assert open_source(str(folder)) == Source(LocalLocation(str(folder)))
 
 
 def test_an_archive_is_read_from_the_folder_that_holds_it(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_glob_takes_what_a_shell_would(
 
 def test_what_a_glob_leaves_out_is_listed_too(folder_of: FolderOf) -> None:
     source = open_source(f"{folder_of(dict.fromkeys(TREE, b''))}/*/*.png")
-    assert len(list(source.entries())) == len(TREE)
+    assert len(list(source.list_files())) == len(TREE)
 
 
 def test_a_glob_that_is_none_is_refused(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_glob_that_is_none_is_refused(tmp_path: Path) -> None:
 @pytest.fixture
 def source(folder_of: FolderOf) -> Source:
     files = {f"{number}.jpg": str(number).encode() * 10 for number in range(40)}
-    return Source(Folder(str(folder_of(files))))
+    return Source(LocalLocation(str(folder_of(files))))
 
 
 def test_photos_are_read_in_order(source: Source) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from helpers import split
 from helpers.parameters import Parameters
-from helpers.split import BLOCKS, assign
-from helpers.storage.location import Folder
-from helpers.storage.run import Run
+from helpers.run.manifest import Run
+from helpers.stages import split
+from helpers.stages.split import BLOCKS, assign
+from helpers.storage.location import LocalLocation
 
 SHAFTS = ("", "r_", "r2_")
 SCHEMA = pa.schema([(name, pa.string()) for name in ("path", "label", "folder_side", "image_id")])
@@ -228,7 +228,7 @@ def test_the_draw_is_fixed_for_ever() -> None:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    return Run(Folder(str(tmp_path)))
+    return Run(LocalLocation(str(tmp_path)))
 
 
 def kept(run: Run, photos: pa.Table, **parameters: Any) -> tuple[str, pa.Table]:
@@ -236,7 +236,7 @@ def kept(run: Run, photos: pa.Table, **parameters: Any) -> tuple[str, pa.Table]:
 
 
 def snapshots(run: Run) -> list[str]:
-    return run.table("splits").folders()
+    return run.table("splits").list_folders()
 
 
 def test_a_split_is_drawn_once_and_read_after(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

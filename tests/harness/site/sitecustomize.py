@@ -62,10 +62,10 @@ def _watch(event, arguments):
 
 
 class _Counting:
-    """Finds ``helpers.engines`` as Python would, and has its passes counted."""
+    """Finds ``helpers.network.inference`` as Python would, and has its passes counted."""
 
     def find_spec(self, name, *_):
-        if name != "helpers.engines":
+        if name != "helpers.network.inference":
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
