@@ -26,10 +26,11 @@ test: $(DEV)  ## run every test that is not slow, and show the coverage of helpe
 	PYTHONPATH=$(MEASURED) $(BIN)/python -m pytest -m "not slow" --cov
 
 .PHONY: lint
-lint: $(DEV)  ## check code and notebooks with ruff, helpers with mypy
+lint: $(DEV)  ## check code and notebooks with ruff, helpers and data_sample with mypy
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/mypy data_sample
 
 .PHONY: lab
 lab: $(DEV) $(CLASSES)  ## open the notebooks in JupyterLab

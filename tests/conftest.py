@@ -1,14 +1,18 @@
 """Fixtures that several folders of tests share."""
 
+import importlib
 import io
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 from PIL import Image
 
 PHOTOS = Path(__file__).parents[2] / "shared" / "data"
+DATA_SAMPLE = Path(__file__).parents[1] / "data_sample"
 
 
 @pytest.fixture
@@ -43,3 +47,12 @@ def folder_of(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path / name
 
     return build
+
+
+@pytest.fixture(scope="session")
+def drawing() -> ModuleType:
+    """The module that draws the sample's files: it knows which are odd and which are copies."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(DATA_SAMPLE)
+        patch.setattr(sys, "dont_write_bytecode", True)  # it would be listed with the photos
+        return importlib.import_module("drawing.files")

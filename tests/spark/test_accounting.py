@@ -1,10 +1,8 @@
 """Every photo of ``data_sample`` is accounted for, in tables that any reader opens."""
 
 import hashlib
-import importlib.util
 import json
 import os
-import sys
 from pathlib import Path
 
 import duckdb
@@ -50,18 +48,6 @@ ROWS = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def drawn():
-    """The script that drew the sample: it knows which photos are odd and which are copies."""
-    spec = importlib.util.spec_from_file_location("draw", DATA_SAMPLE / "draw.py")
-    sys.modules["draw"] = module = importlib.util.module_from_spec(spec)
-    kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # else the listing finds it
-    spec.loader.exec_module(module)
-    sys.dont_write_bytecode = kept
-    yield module
-    del sys.modules["draw"]
-
-
 def folder(sample, name):
     """Where the Parquet files of a table lie."""
     below = {"pca": "scores", "classify": "predictions"}
@@ -95,11 +81,11 @@ def test_distinct_photos_are_features(sample):
     assert sorted(set(pixels)) == sorted(features)
 
 
-def test_odd_files_end_where_they_should(sample, drawn):
+def test_odd_files_end_where_they_should(sample, drawing):
     rejects = pd.read_parquet(sample.table("rejects"))
     assert dict(zip(rejects["path"], rejects["reason"], strict=True)) == REASONS
     decoded = set(pd.read_parquet(sample.table("pixels"), columns=["path"])["path"])
-    assert set(drawn.ODD) - set(REASONS) <= decoded
+    assert set(drawing.ODD_FILES) - set(REASONS) <= decoded
 
 
 def test_rejects_keep_their_bytes(sample):
@@ -109,27 +95,27 @@ def test_rejects_keep_their_bytes(sample):
         assert content == (original or None)
 
 
-def test_a_duplicate_is_two_pixels_rows_one_feature_row_and_one_fitted_row(sample, drawn):
+def test_a_duplicate_is_two_pixels_rows_one_feature_row_and_one_fitted_row(sample, drawing):
     pixels = pd.read_parquet(sample.table("pixels"), columns=["path", "image_id"])
     id_of = pixels.set_index("path")["image_id"]
     features = pd.read_parquet(sample.table("features"), columns=["image_id"])["image_id"]
     sides = pd.read_parquet(sample.table("splits"))
-    for copy, original in drawn.DUPLICATES.items():
+    for copy, original in drawing.DUPLICATES.items():
         assert id_of[copy] == id_of[original]
         assert (features == id_of[copy]).sum() == 1
     fitted = sides[sides["side"] == "train"]["image_id"].nunique()
     assert sample.manifest()["pca"]["fitted_rows"] == fitted
-    assert sample.manifest()["counts"]["duplicates"] == len(drawn.DUPLICATES)
+    assert sample.manifest()["counts"]["duplicates"] == len(drawing.DUPLICATES)
 
 
-def test_duplicates_lie_on_one_side_and_both_in_the_csv(sample, drawn):
+def test_duplicates_lie_on_one_side_and_both_in_the_csv(sample, drawing):
     listed = pd.read_csv(sample.table("pca") / "pca_features.csv").set_index("path")
     sides = pd.read_parquet(sample.table("splits")).set_index("path")["side"]
-    for copy, original in drawn.DUPLICATES.items():
+    for copy, original in drawing.DUPLICATES.items():
         assert sides[copy] == sides[original] == listed["side"][copy] == listed["side"][original]
         numbers = listed.filter(like="pc_")
         np.testing.assert_array_equal(numbers.loc[copy], numbers.loc[original])
-    assert list(listed["label"][list(drawn.DUPLICATES)]) == ["Orange", "Clementine"]
+    assert list(listed["label"][list(drawing.DUPLICATES)]) == ["Orange", "Clementine"]
 
 
 @pytest.mark.parametrize("name", COLUMNS)
