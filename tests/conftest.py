@@ -9,18 +9,17 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from harness.reference import HOW_TO_SET, SAMPLE, find_reference
 from PIL import Image
 
-PHOTOS = Path(__file__).parents[2] / "shared" / "data"
-DATA_SAMPLE = Path(__file__).parents[1] / "data_sample"
 
-
-@pytest.fixture
-def shared() -> Path:
-    """Reference photos that lie beside the project, not in it."""
-    if not PHOTOS.is_dir():
-        pytest.skip("needs the reference photos in ../shared/data")
-    return PHOTOS
+@pytest.fixture(scope="session")
+def reference() -> Path:
+    """The folder of reference data: ``data/`` and ``weights/``, which the project does not hold."""
+    folder = find_reference()
+    if folder is None:
+        pytest.skip(f"needs reference data: {HOW_TO_SET}")
+    return folder
 
 
 @pytest.fixture
@@ -53,6 +52,6 @@ def folder_of(tmp_path: Path) -> Callable[..., Path]:
 def drawing() -> ModuleType:
     """The module that draws the sample's files: it knows which are odd and which are copies."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(DATA_SAMPLE)
+        patch.syspath_prepend(SAMPLE)
         patch.setattr(sys, "dont_write_bytecode", True)  # it would be listed with the photos
         return importlib.import_module("drawing.files")
