@@ -1,56 +1,64 @@
-"""Decoding in a child process with a deadline and a memory limit.
+"""Decoding in a child process with limits of CPU time, wall-clock time and memory.
 
 For large or intricate photos, and for every photo of a Spark task that is being retried: what
 kills or stalls a decoder then kills or stalls the child alone.
 """
 
 import contextlib
+import errno
 import json
 import os
 import resource
-import select
 import signal
-import struct
+import socket
 import subprocess
 import sys
-import time
-from types import TracebackType
-from typing import IO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from helpers.photos.decode import Limits, RejectedError, decode_rgb, open_image
 
-SECONDS = 20.0
-START_SECONDS = 60.0  # for Python and its imports, on a busy machine
+CPU_SECONDS = 20.0  # a sound photo of 100 megapixels takes less than 5
+WALL_SECONDS = 600.0  # for a child that gets no CPU time
 MEMORY = 2 * 1024**3  # bytes of address space
 
-_REQUEST = struct.Struct("<QIQd")  # bytes that follow, size, pixel limit, aspect limit
-_ANSWER = struct.Struct("<?IIQ")  # decoded?, height, width, bytes that follow
-_READY = b"!"  # the child's first word
+_DYING_SECONDS = 60.0  # for the kernel to free the memory of a child that has died
+_MIB = 1024**2
 
 
 class Sandbox:
     """Decodes photos in one child process, started at first use and again after a death.
 
     Use it as a context manager.
+
+    Parameters
+    ----------
+    cpu_seconds
+        CPU time of the child per photo; the kernel kills the child at this limit.
+    wall_seconds
+        Longest wait for the child to take a photo, or to answer.
+    memory
+        Address space of the child in bytes.
     """
 
-    def __init__(self, seconds: float = SECONDS, memory: int = MEMORY) -> None:
-        self._seconds = seconds
-        self._memory = memory
-        self._child: subprocess.Popen[bytes] | None = None
+    def __init__(
+        self,
+        cpu_seconds: float = CPU_SECONDS,
+        wall_seconds: float = WALL_SECONDS,
+        memory: int = MEMORY,
+    ) -> None:
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        self._cpu_seconds = cpu_seconds
+        self._wall_seconds = wall_seconds
+        self._memory = memory if hard == resource.RLIM_INFINITY else min(memory, hard)
+        self._child: _Child | None = None
 
     def __enter__(self) -> "Sandbox":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop()
 
     def decode(self, content: bytes, size: int, limits: Limits) -> NDArray[np.uint8]:
@@ -59,126 +67,137 @@ class Sandbox:
         Raises
         ------
         RejectedError
-            As there; and for ``decode_limit``, if the photo takes too long, takes too much
-            memory or kills the child.
+            As there; and for ``decode_limit``, if the photo meets a limit of the sandbox or kills
+            the child.
         OSError
             If the child does not start: no photo is to blame for that.
         """
-        child = self._started()
-        deadline = time.monotonic() + self._seconds
-        request = _REQUEST.pack(len(content), size, limits.pixels, limits.aspect)
+        if self._child is None or self._child.process.poll() is not None:
+            self._stop()
+            self._child = _Child(self._cpu_seconds, self._memory)
+        channel = self._child.channel
+        channel.limit_waiting(self._wall_seconds)
+        request = {"size": size, "pixels": limits.pixels, "aspect": limits.aspect}
         try:
-            _write(child.stdin, request + content, deadline)
-            answer = _read(child.stdout, _ANSWER.size, deadline)
-            decoded, height, width, length = _ANSWER.unpack(answer)
-            body = _read(child.stdout, length, deadline)
+            channel.send(request, content)
+            answer, body = channel.receive()
         except TimeoutError as error:
             self._stop()
-            detail = f"decoding took more than {self._seconds:g} s"
+            detail = f"decoding took more than {self._wall_seconds:g} s of wall-clock time"
             raise RejectedError("decode_limit", detail) from error
-        except (EOFError, BrokenPipeError) as error:
-            code = self._stop(patience=1.0)
-            raise RejectedError("decode_limit", f"the decoder died ({_death(code)})") from error
-        if not decoded:
-            raise RejectedError(**json.loads(body))
-        return np.frombuffer(body, np.uint8).reshape(height, width, 3)
-
-    def _started(self) -> subprocess.Popen[bytes]:
-        if self._child is None or self._child.poll() is not None:
-            self._stop()
-            self._child = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "helpers.photos.sandbox",
-                    str(self._memory),
-                    str(self._seconds),
-                ],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                bufsize=0,
-                # Each thread of OpenBLAS would take its share of the address space.
-                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-            )
-            try:
-                _read(self._child.stdout, len(_READY), time.monotonic() + START_SECONDS)
-            except (TimeoutError, EOFError) as error:
-                code = self._stop(patience=1.0)
-                raise OSError(f"the decoding process does not start ({_death(code)})") from error
-        return self._child
+        except (EOFError, ConnectionError) as error:
+            code = self._stop(patience=_DYING_SECONDS)
+            raise RejectedError("decode_limit", self._explain(code)) from error
+        if "reason" in answer:
+            raise RejectedError(**answer)
+        return np.frombuffer(body, np.uint8).reshape(answer["shape"])
 
     def _stop(self, patience: float = 0.0) -> int:
-        """End the child, and tell its exit code; a dying one gets ``patience`` seconds first."""
         if self._child is None:
             return 0
         child, self._child = self._child, None
+        return child.stop(patience)
+
+    def _explain(self, code: int) -> str:
+        if code == -signal.SIGPROF:
+            return f"decoding took more than {self._cpu_seconds:g} s of CPU time"
+        if code == errno.ENOMEM:
+            return f"decoding took more than {self._memory / _MIB:,.0f} MiB of memory"
+        return f"the decoder died ({_death(code)})"
+
+
+class _Child:
+    """The process that decodes, and the way to talk to it."""
+
+    def __init__(self, cpu_seconds: float, memory: int) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "helpers.photos.sandbox", str(cpu_seconds), str(memory)],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                # Each thread of OpenBLAS would take its share of the address space.
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+            )
+        self.channel = _Channel(ours)
+        self.channel.limit_waiting(WALL_SECONDS)
+        try:
+            self.channel.receive()
+        except (TimeoutError, EOFError, ConnectionError) as error:
+            code = self.stop(patience=_DYING_SECONDS)
+            raise OSError(f"the decoding process does not start ({_death(code)})") from error
+
+    def stop(self, patience: float = 0.0) -> int:
+        """Give the process ``patience`` seconds to end, then kill it; its exit code."""
         with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(patience)
-        child.kill()
-        code = child.wait()
-        for pipe in (child.stdin, child.stdout):
-            if pipe is not None:
-                pipe.close()
-        return code
+            self.process.wait(patience)
+        self.process.kill()
+        self.channel.close()
+        return self.process.wait()
+
+
+class _Channel:
+    """Messages over a socket: each a line of JSON, then bytes whose number the line tells."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+        self._incoming = end.makefile("rb")
+
+    def limit_waiting(self, seconds: float) -> None:
+        """Raise ``TimeoutError`` where the other side neither sends nor reads for so long."""
+        self._end.settimeout(seconds)
+
+    def send(self, head: dict[str, Any], body: bytes | memoryview = b"") -> None:
+        line = json.dumps([head, len(body)]) + "\n"
+        self._end.sendall(line.encode())
+        self._end.sendall(body)
+
+    def receive(self) -> tuple[dict[str, Any], bytes]:
+        """Wait for a message; ``EOFError`` if the other side ends before it is whole."""
+        line = self._incoming.readline()
+        if not line.endswith(b"\n"):
+            raise EOFError
+        head, length = json.loads(line)
+        body = self._incoming.read(length)
+        if len(body) < length:
+            raise EOFError
+        return head, body
+
+    def close(self) -> None:
+        self._incoming.close()
+        self._end.close()
 
 
 def _death(code: int) -> str:
     return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
-def _wait(descriptor: int, event: int, deadline: float) -> None:
-    poll = select.poll()  # select.select knows no descriptor above 1023
-    poll.register(descriptor, event)
-    if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
-        raise TimeoutError
-
-
-def _write(pipe: IO[bytes] | None, content: bytes, deadline: float) -> None:
-    assert pipe is not None
-    os.set_blocking(pipe.fileno(), False)
-    rest = memoryview(content)
-    while rest:
-        _wait(pipe.fileno(), select.POLLOUT, deadline)
-        rest = rest[os.write(pipe.fileno(), rest) :]
-
-
-def _read(pipe: IO[bytes] | None, length: int, deadline: float) -> bytes:
-    assert pipe is not None
-    gathered = bytearray()
-    while len(gathered) < length:
-        _wait(pipe.fileno(), select.POLLIN, deadline)
-        chunk = os.read(pipe.fileno(), length - len(gathered))
-        if not chunk:
-            raise EOFError
-        gathered += chunk
-    return bytes(gathered)
-
-
-def _serve(memory: int, seconds: float) -> None:
-    """The child: a request from standard input, its answer to standard output, until the end."""
-    _, most = resource.getrlimit(resource.RLIMIT_AS)
-    memory = memory if most == resource.RLIM_INFINITY else min(memory, most)
+def _serve(cpu_seconds: float, memory: int) -> None:
+    """The child: answer requests from the socket that is its standard input, until it closes."""
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    requests, answers = sys.stdin.buffer, sys.stdout.buffer
-    answers.write(_READY)
-    answers.flush()
-    while head := requests.read(_REQUEST.size):
-        # The parent stops what takes too long; the alarm does where the parent was killed.
-        signal.setitimer(signal.ITIMER_REAL, 2 * seconds)
-        length, size, most_pixels, aspect = _REQUEST.unpack(head)
-        try:
-            rgb = decode_rgb(open_image(requests.read(length), Limits(most_pixels, aspect)), size)
-        except RejectedError as error:
-            body = json.dumps({"reason": error.reason, "detail": error.detail}).encode()
-            answers.write(_ANSWER.pack(False, 0, 0, len(body)) + body)
-        else:
-            answers.write(_ANSWER.pack(True, rgb.shape[0], rgb.shape[1], rgb.nbytes))
-            answers.write(np.ascontiguousarray(rgb).data)
-        answers.flush()
-        signal.setitimer(signal.ITIMER_REAL, 0)
+    channel = _Channel(socket.socket(fileno=sys.stdin.fileno()))
+    channel.send({})  # ready
+    with contextlib.suppress(EOFError):
+        while True:
+            request, content = channel.receive()
+            # The kernel sends SIGPROF, which ends the process even inside a decoder's C code.
+            signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
+            try:
+                image = open_image(content, Limits(request["pixels"], request["aspect"]))
+                rgb = decode_rgb(image, request["size"])
+            except RejectedError as error:
+                if error.reason == "decode_limit":  # it lacked memory
+                    raise MemoryError from error
+                channel.send({"reason": error.reason, "detail": error.detail})
+            else:
+                channel.send({"shape": rgb.shape}, np.ascontiguousarray(rgb).data.cast("B"))
+            signal.setitimer(signal.ITIMER_PROF, 0)  # receiving the next photo is free
 
 
 if __name__ == "__main__":
-    _serve(int(sys.argv[1]), float(sys.argv[2]))
+    try:
+        _serve(float(sys.argv[1]), int(sys.argv[2]))
+    except MemoryError:
+        sys.exit(errno.ENOMEM)  # the parent says the limit

@@ -4,7 +4,9 @@ import contextlib
 import io
 import os
 import signal
+import subprocess
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable
@@ -14,13 +16,29 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.photos.decode import Limits, RejectedError, pixels
+from helpers.photos.decode import Limits, RejectedError, decode_rgb, open_image
 from helpers.photos.sandbox import Sandbox
 
 LIMITS = Limits(pixels=100_000_000, aspect=20.0)
 MIB = 1024**2
 
 Encode = Callable[..., bytes]
+
+# Decodes a photo, prints its child's process id, decodes another, and stays.
+PARENT = """
+    import os, sys, threading
+    from pathlib import Path
+    from helpers.photos.decode import Limits
+    from helpers.photos.sandbox import Sandbox
+
+    first, second = (Path(file).read_bytes() for file in sys.argv[1:])
+    limits = Limits(pixels=100_000_000, aspect=20.0)
+    with Sandbox(cpu_seconds=1.0) as sandbox:
+        sandbox.decode(first, 64, limits)
+        print(Path(f"/proc/self/task/{os.getpid()}/children").read_text(), flush=True)
+        sandbox.decode(second, 64, limits)
+        threading.Event().wait()
+"""
 
 
 def children() -> list[int]:
@@ -36,6 +54,21 @@ def kill_child() -> int:
     os.kill(child, signal.SIGKILL)
     os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
     return child
+
+
+def cpu_seconds(process: int) -> float:
+    """CPU time that a process took so far, in ticks of 10 ms."""
+    user, system = Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def is_running(process: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2][0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
 
 
 def descriptors() -> int:
@@ -69,7 +102,7 @@ def test_its_answers_are_those_of_this_process(encoded: Encode) -> None:
             content = encoded(photo(), kind)
             array = sandbox.decode(content, 64, LIMITS)
             assert array.dtype == np.uint8
-            assert (array == pixels(open_image(content, LIMITS), 64)).all()
+            assert (array == decode_rgb(open_image(content, LIMITS), 64)).all()
         assert len(children()) == 1
 
 
@@ -83,7 +116,7 @@ def test_its_refusals_are_those_of_this_process(encoded: Encode) -> None:
     with Sandbox() as sandbox:
         for content in contents:
             with pytest.raises(RejectedError) as here:
-                pixels(open_image(content, LIMITS), 64)
+                decode_rgb(open_image(content, LIMITS), 64)
             there = refusal(sandbox, content)
             assert (there.reason, there.detail) == (here.value.reason, here.value.detail)
 
@@ -106,34 +139,104 @@ def test_a_photo_beyond_the_pipes_buffer_passes_whole(encoded: Encode) -> None:
     assert (array == np.asarray(image)).all()
 
 
+def test_the_child_imports_no_spark_no_tensorflow_and_no_tables() -> None:
+    code = "import helpers.photos.sandbox, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imported = {name.split(".")[0] for name in done.stdout.split()}
+    assert imported >= {"numpy", "PIL"}
+    assert not imported & {
+        "pyspark",
+        "py4j",
+        "tensorflow",
+        "keras",
+        "openvino",
+        "pandas",
+        "pyarrow",
+    }
+
+
 def test_nothing_is_started_before_it_is_needed() -> None:
     with Sandbox():
         assert children() == []
 
 
-def test_a_decode_that_takes_too_long_is_stopped(encoded: Encode) -> None:
-    with Sandbox(seconds=0.5) as sandbox:
-        begun = time.monotonic()
+def test_a_decode_that_takes_too_much_cpu_time_is_stopped(encoded: Encode) -> None:
+    with Sandbox(cpu_seconds=0.5) as sandbox:
         error = refusal(sandbox, stalling())
-        assert time.monotonic() - begun < 5
-        assert (error.reason, error.detail) == ("decode_limit", "decoding took more than 0.5 s")
+        assert error.reason == "decode_limit"
+        assert error.detail == "decoding took more than 0.5 s of CPU time"
         assert children() == []
         assert sandbox.decode(encoded(photo(), "PNG"), 64, LIMITS).shape == (50, 64, 3)
 
 
-def test_a_child_whose_parent_is_gone_ends_by_itself(encoded: Encode) -> None:
-    """It is stopped by its own alarm, here while the parent merely waits for longer."""
-    with Sandbox(seconds=0.2) as sandbox:
+def test_each_photo_has_the_whole_cpu_time(encoded: Encode) -> None:
+    content = encoded(photo(2000, 2000), "PNG")
+    limit = 1.0
+    with Sandbox(cpu_seconds=limit) as sandbox:
+        sandbox.decode(content, 64, LIMITS)
+        (child,) = children()
+        while cpu_seconds(child) < 2 * limit:
+            sandbox.decode(content, 64, LIMITS)
+        assert children() == [child]
+
+
+def test_a_sound_photo_passes_though_its_child_gets_no_cpu_for_longer_than_the_cpu_limit(
+    encoded: Encode,
+) -> None:
+    with Sandbox(cpu_seconds=0.5) as sandbox:
         sandbox.decode(encoded(photo(), "PNG"), 64, LIMITS)
-        sandbox._seconds = 60.0
-        error = refusal(sandbox, stalling())
-    assert (error.reason, error.detail) == ("decode_limit", "the decoder died (SIGALRM)")
+        (child,) = children()
+        os.kill(child, signal.SIGSTOP)
+        timer = threading.Timer(1.5, os.kill, (child, signal.SIGCONT))
+        timer.start()
+        begun = time.monotonic()
+        assert sandbox.decode(encoded(photo(), "PNG"), 64, LIMITS).shape == (50, 64, 3)
+        assert time.monotonic() - begun > 1.4
+        timer.join()
+        assert children() == [child]
+
+
+@pytest.mark.parametrize("side", [50, 1000], ids=["waits for the answer", "waits to send"])
+def test_a_child_that_gets_no_cpu_is_stopped_at_the_limit_of_wall_clock_time(
+    encoded: Encode, side: int
+) -> None:
+    with Sandbox(wall_seconds=2.0) as sandbox:
+        sandbox.decode(encoded(photo(), "PNG"), 64, LIMITS)
+        (child,) = children()
+        os.kill(child, signal.SIGSTOP)
+        error = refusal(sandbox, encoded(photo(side, side), "PNG"))
+        assert error.reason == "decode_limit"
+        assert error.detail == "decoding took more than 2 s of wall-clock time"
+        assert children() == []
+        assert sandbox.decode(encoded(photo(), "PNG"), 64, LIMITS).shape == (50, 64, 3)
+
+
+@pytest.mark.parametrize("decodes", [False, True], ids=["idle", "decoding"])
+def test_a_child_whose_parent_is_killed_ends_by_itself(
+    encoded: Encode, tmp_path: Path, decodes: bool
+) -> None:
+    sound, endless = tmp_path / "sound.png", tmp_path / "endless.jpg"
+    sound.write_bytes(encoded(photo(), "PNG"))
+    endless.write_bytes(stalling())
+    second = endless if decodes else sound
+    command = [sys.executable, "-c", textwrap.dedent(PARENT), str(sound), str(second)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        time.sleep(0.2)
+        parent.kill()
+    deadline = time.monotonic() + 30
+    while is_running(child):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_a_decode_that_takes_too_much_memory_is_refused(encoded: Encode) -> None:
     content = encoded(Image.new("L", (7000, 7000)), "PNG")  # 196 MB as RGB
     with Sandbox(memory=256 * MIB) as sandbox:
-        assert refusal(sandbox, content).reason == "decode_limit"
+        error = refusal(sandbox, content)
+        assert error.reason == "decode_limit"
+        assert error.detail == "decoding took more than 256 MiB of memory"
         assert sandbox.decode(encoded(photo(), "PNG"), 64, LIMITS).shape == (50, 64, 3)
     with Sandbox() as sandbox:
         assert sandbox.decode(content, 64, LIMITS).shape == (64, 64, 3)
@@ -141,7 +244,9 @@ def test_a_decode_that_takes_too_much_memory_is_refused(encoded: Encode) -> None
 
 def test_bytes_beyond_the_memory_are_refused(encoded: Encode) -> None:
     with Sandbox(memory=256 * MIB) as sandbox:
-        assert refusal(sandbox, bytes(300 * MIB)).reason == "decode_limit"
+        error = refusal(sandbox, bytes(300 * MIB))
+        assert error.reason == "decode_limit"
+        assert error.detail == "decoding took more than 256 MiB of memory"
         assert sandbox.decode(encoded(photo(), "PNG"), 64, LIMITS).shape == (50, 64, 3)
 
 
