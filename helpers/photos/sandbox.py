@@ -174,7 +174,7 @@ def _death(code: int) -> str:
 
 
 def _serve(cpu_seconds: float, memory: int) -> None:
-    """The child: answer requests from the socket that is its standard input, until it closes."""
+    """Answer requests from the socket that is the standard input, until it closes: the child."""
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     channel = _Channel(socket.socket(fileno=sys.stdin.fileno()))
