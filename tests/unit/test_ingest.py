@@ -1,4 +1,4 @@
-"""01: what of a source is taken, what is skipped by which rule, and that nothing is lost."""
+"""01: which files of a source are taken, which rule skips the others, and that none is lost."""
 
 import hashlib
 import io
@@ -16,11 +16,13 @@ import pytest
 
 from helpers.parameters import KAGGLE, Parameters
 from helpers.run.manifest import Run, StaleError
-from helpers.stages import ingest
-from helpers.stages.ingest import SKIP_RULES, Catalogue, catalogue, ingest
-from helpers.storage.location import LocalLocation, locate
+from helpers.run.results import Catalog, read_catalog
+from helpers.stages.ingest import COMPLETE, SKIP_RULES, ingest
+from helpers.storage.local import LocalLocation
+from helpers.storage.location import locate
 
 FolderOf = Callable[..., Path]
+Take = Callable[..., Catalog]
 TIME = 1_589_716_800  # seconds: 2020-05-17 12:00 UTC
 
 FRUIT = {
@@ -39,29 +41,28 @@ def run_uri(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def take(run_uri: str) -> Callable[..., Catalogue]:
+def take(run_uri: str) -> Take:
     """Ingest a source: ``take(path, LIMIT=3)``."""
 
-    def run(source: object, **parameters: Any) -> Catalogue:
-        return ingest(Parameters(SOURCE_URI=str(source), RUN_URI=run_uri, **parameters))
+    def ingest_source(source: object, **parameters: Any) -> Catalog:
+        return ingest(Parameters(SOURCE_URI=str(source), RUN_URI=run_uri, **parameters)).catalog
 
-    return run
-
-
-def paths(taken: Catalogue) -> list[str]:
-    return taken.images["path"].to_pylist()
+    return ingest_source
 
 
-def labels(taken: Catalogue) -> dict[str, str]:
-    return dict(zip(paths(taken), taken.images["label"].to_pylist(), strict=True))
+def list_paths(catalog: Catalog) -> list[str]:
+    paths: list[str] = catalog.images["path"].to_pylist()
+    return paths
+
+
+def list_labels(catalog: Catalog) -> dict[str, str]:
+    return dict(zip(list_paths(catalog), catalog.images["label"].to_pylist(), strict=True))
 
 
 # What is taken
 
 
-def test_the_catalogue_tells_path_label_side_length_and_time(
-    take: Callable[..., Catalogue], folder_of: FolderOf
-) -> None:
+def test_the_catalog_has_path_label_side_length_and_time(take: Take, folder_of: FolderOf) -> None:
     source = folder_of({"Training/Apple/0_100.jpg": b"123"})
     os.utime(source / "Training/Apple/0_100.jpg", ns=(0, TIME * 10**9 + 123_456_789))
     (row,) = take(source).images.to_pylist()
@@ -74,23 +75,27 @@ def test_the_catalogue_tells_path_label_side_length_and_time(
     }
 
 
-def test_rows_are_sorted_by_path(take: Callable[..., Catalogue], folder_of: FolderOf) -> None:
-    taken = paths(take(folder_of(FRUIT)))
-    assert taken == sorted(FRUIT)
+def test_rows_are_sorted_by_path(take: Take, folder_of: FolderOf) -> None:
+    assert list_paths(take(folder_of(FRUIT))) == sorted(FRUIT)
 
 
 def test_no_image_is_opened(
-    take: Callable[..., Catalogue], folder_of: FolderOf, monkeypatch: pytest.MonkeyPatch
+    take: Take, folder_of: FolderOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = str(folder_of(FRUIT))
-    read = Folder.read
 
-    def guarded(place: LocalLocation, *given: Any, **named: Any) -> bytes:
-        assert not place.path.startswith(source)
-        return read(place, *given, **named)
+    def guard(name: str) -> None:
+        method = getattr(LocalLocation, name)
 
-    monkeypatch.setattr(LocalLocation, "read", guarded)
-    assert len(paths(take(source))) == len(FRUIT)
+        def refuse(location: LocalLocation, *args: Any, **kwargs: Any) -> Any:
+            assert not location.path.startswith(source)
+            return method(location, *args, **kwargs)
+
+        monkeypatch.setattr(LocalLocation, name, refuse)
+
+    guard("read")
+    guard("open")
+    assert len(list_paths(take(source))) == len(FRUIT)
 
 
 @pytest.mark.parametrize(
@@ -102,13 +107,13 @@ def test_no_image_is_opened(
         (4, {"a/b/c/1.jpg": "source"}),
     ],
 )
-def test_the_label_is_the_folder_so_many_levels_up(
-    level: int, expected: dict[str, str], take: Callable[..., Catalogue], folder_of: FolderOf
+def test_the_label_is_the_folder_at_label_level(
+    level: int, expected: dict[str, str], take: Take, folder_of: FolderOf
 ) -> None:
     source = folder_of({"a/b/c/1.jpg": b"", "a/2.jpg": b"", "3.jpg": b""})
-    taken = take(source, LABEL_LEVEL=level)
-    assert labels(taken) == expected
-    assert taken.skipped == ({"no_label": 3 - len(expected)} if len(expected) < 3 else {})
+    catalog = take(source, LABEL_LEVEL=level)
+    assert list_labels(catalog) == expected
+    assert catalog.skipped == ({"no_label": 3 - len(expected)} if len(expected) < 3 else {})
 
 
 @pytest.mark.parametrize(
@@ -126,7 +131,7 @@ def test_the_label_is_the_folder_so_many_levels_up(
     ],
 )
 def test_the_side_is_the_nearest_folder_that_names_one(
-    path: str, side: str | None, take: Callable[..., Catalogue], folder_of: FolderOf
+    path: str, side: str | None, take: Take, folder_of: FolderOf
 ) -> None:
     assert take(folder_of({path: b""})).images["folder_side"].to_pylist() == [side]
 
@@ -135,21 +140,17 @@ def test_the_side_is_the_nearest_folder_that_names_one(
     "name",
     ["a b.jpg", "é.jpg", "e\u0301.jpg", "100%.jpg", "%41.jpg", "q'\".jpg", "n\nl.jpg", "🍎.jpg"],
 )
-def test_odd_names_are_taken_as_they_are(
-    name: str, take: Callable[..., Catalogue], folder_of: FolderOf
-) -> None:
-    taken = take(folder_of({f"ä {name}/{name}": b"123"}))
-    assert labels(taken) == {f"ä {name}/{name}": f"ä {name}"}
-    (photo,) = taken.photos(taken.images)
-    assert taken.source.read(photo) == b"123"
+def test_odd_names_are_kept(name: str, take: Take, folder_of: FolderOf) -> None:
+    catalog = take(folder_of({f"ä {name}/{name}": b"123"}))
+    assert list_labels(catalog) == {f"ä {name}/{name}": f"ä {name}"}
+    (photo,) = catalog.to_photos(catalog.images)
+    assert catalog.source.read(photo) == b"123"
 
 
 # What is skipped
 
 
-def test_every_file_is_taken_or_skipped_by_a_rule(
-    take: Callable[..., Catalogue], folder_of: FolderOf
-) -> None:
+def test_every_file_is_taken_or_skipped_by_a_rule(take: Take, folder_of: FolderOf) -> None:
     source = folder_of(
         {
             **FRUIT,
@@ -164,39 +165,40 @@ def test_every_file_is_taken_or_skipped_by_a_rule(
         }
     )
     (source / "linked").symlink_to("Training")
-    taken = take(source)
-    assert paths(taken) == sorted(FRUIT)
-    assert taken.skipped == {
+    catalog = take(source)
+    assert list_paths(catalog) == sorted(FRUIT)
+    assert catalog.skipped == {
         "folder_marker": 1,
         "hidden": 4,
         "name_not_utf8": 1,
         "other_ending": 3,
     }
-    assert set(taken.skipped) <= set(SKIP_RULES)
+    assert set(catalog.skipped) <= set(SKIP_RULES)
 
 
 @pytest.mark.parametrize(
     "ending", ["jpg", "JPG", "jpe", "jfif", "tif", "TIFF", "bmp", "heic", "avif"]
 )
 def test_endings_of_images_are_taken_in_any_case(
-    ending: str, take: Callable[..., Catalogue], folder_of: FolderOf
+    ending: str, take: Take, folder_of: FolderOf
 ) -> None:
-    assert paths(take(folder_of({f"a/1.{ending}": b""}))) == [f"a/1.{ending}"]
+    assert list_paths(take(folder_of({f"a/1.{ending}": b""}))) == [f"a/1.{ending}"]
 
 
-def test_a_glob_takes_what_it_names_and_counts_the_rest(
-    take: Callable[..., Catalogue], folder_of: FolderOf
-) -> None:
-    taken = take(f"{folder_of(FRUIT)}/Training/*/*.jpg")
-    assert labels(taken) == {"Apple Red/0_100.jpg": "Apple Red", "Apple Red/1_100.jpg": "Apple Red"}
-    assert taken.skipped == {"outside_glob": 1}
+def test_a_glob_takes_what_it_matches_and_counts_the_rest(take: Take, folder_of: FolderOf) -> None:
+    catalog = take(f"{folder_of(FRUIT)}/Training/*/*.jpg")
+    assert list_labels(catalog) == {
+        "Apple Red/0_100.jpg": "Apple Red",
+        "Apple Red/1_100.jpg": "Apple Red",
+    }
+    assert catalog.skipped == {"outside_glob": 1}
 
 
 def test_a_glob_below_the_folder_of_a_class_keeps_its_label(
-    take: Callable[..., Catalogue], folder_of: FolderOf
+    take: Take, folder_of: FolderOf
 ) -> None:
-    taken = take(f"{folder_of(FRUIT)}/Training/Apple Red/*")
-    assert set(labels(taken).values()) == {"Apple Red"}
+    catalog = take(f"{folder_of(FRUIT)}/Training/Apple Red/*")
+    assert set(list_labels(catalog).values()) == {"Apple Red"}
 
 
 @pytest.fixture
@@ -208,7 +210,7 @@ def many(folder_of: FolderOf) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("parameters", "taken", "skipped"),
+    ("parameters", "classes", "skipped"),
     [
         ({"LIMIT": 2}, {"a": 2, "b": 2, "c": 1}, {"limit": 9}),
         ({"LIMIT": 10}, {"a": 10, "b": 3, "c": 1}, {}),
@@ -223,38 +225,36 @@ def many(folder_of: FolderOf) -> Path:
 )
 def test_limit_and_sample_fraction_are_per_class(
     parameters: dict[str, Any],
-    taken: dict[str, int],
+    classes: dict[str, int],
     skipped: dict[str, int],
     many: Path,
-    take: Callable[..., Catalogue],
+    take: Take,
 ) -> None:
-    found = take(many, **parameters)
-    counts = found.images["label"].value_counts().to_pylist()
-    assert {each["values"]: each["counts"] for each in counts} == taken
-    assert found.skipped == skipped
+    catalog = take(many, **parameters)
+    counts = catalog.images["label"].value_counts().to_pylist()
+    assert {each["values"]: each["counts"] for each in counts} == classes
+    assert catalog.skipped == skipped
 
 
-def test_more_contains_less(many: Path, take: Callable[..., Catalogue]) -> None:
+def test_a_larger_sample_contains_the_smaller_one(many: Path, take: Take) -> None:
     for name, values in (("LIMIT", range(1, 11)), ("SAMPLE_FRACTION", (0.1, 0.3, 0.5, 0.9))):
         before: set[str] = set()
         for value in values:
-            now = set(paths(take(many, **{name: value})))
+            now = set(list_paths(take(many, **{name: value})))
             assert now >= before
             before = now
 
 
-def test_a_sample_is_drawn_by_the_hash_of_the_path(
-    many: Path, take: Callable[..., Catalogue]
-) -> None:
+def test_a_sample_is_drawn_by_the_hash_of_the_path(many: Path, take: Take) -> None:
     by_hash = sorted(
         (f"a/{each}.jpg" for each in range(10)),
         key=lambda path: hashlib.sha256(path.encode()).hexdigest(),
     )
-    taken = [path for path in paths(take(many, LIMIT=4)) if path.startswith("a/")]
-    assert taken == sorted(by_hash[:4])
+    drawn = [path for path in list_paths(take(many, LIMIT=4)) if path.startswith("a/")]
+    assert drawn == sorted(by_hash[:4])
 
 
-# Wherever the photos lie
+# Folders, archives, downloads
 
 
 def pack_zip(path: Path, files: dict[str, bytes]) -> Path:
@@ -279,22 +279,22 @@ def pack_tar(
     return path
 
 
-def rows(taken: Catalogue) -> list[tuple[Any, ...]]:
+def read_rows(catalog: Catalog) -> list[tuple[Any, ...]]:
     """Path inside the source, label, side and bytes of each photo."""
-    photos = taken.photos(taken.images)
+    photos = catalog.to_photos(catalog.images)
     return [
         (
             row["path"].rpartition("!/")[2],
             row["label"],
             row["folder_side"],
-            taken.source.read(photo),
+            catalog.source.read(photo),
         )
-        for row, photo in zip(taken.images.to_pylist(), photos, strict=True)
+        for row, photo in zip(catalog.images.to_pylist(), photos, strict=True)
     ]
 
 
-def test_the_same_photos_give_the_same_rows_wherever_they_lie(
-    take: Callable[..., Catalogue], folder_of: FolderOf, tmp_path: Path
+def test_a_folder_and_an_archive_of_the_same_photos_give_the_same_rows(
+    take: Take, folder_of: FolderOf, tmp_path: Path
 ) -> None:
     files = {**FRUIT, "readme.txt": b"", ".hidden.jpg": b""}
     sources = [
@@ -304,68 +304,58 @@ def test_the_same_photos_give_the_same_rows_wherever_they_lie(
         pack_tar(tmp_path / "fruit.tar", files),
         pack_tar(tmp_path / "fruit.tar.gz", files, "w:gz"),
     ]
-    taken = [take(source) for source in sources]
-    assert all(rows(each) == rows(taken[0]) for each in taken)
-    assert all(each.skipped == {"hidden": 1, "other_ending": 1} for each in taken)
+    catalogs = [take(source) for source in sources]
+    assert all(read_rows(catalog) == read_rows(catalogs[0]) for catalog in catalogs)
+    assert all(catalog.skipped == {"hidden": 1, "other_ending": 1} for catalog in catalogs)
 
 
-def test_photos_of_an_archive_have_its_name_on_their_path(
-    take: Callable[..., Catalogue], tmp_path: Path
-) -> None:
-    taken = take(pack_zip(tmp_path / "fruit.zip", {"a/1.jpg": b"123"}))
-    assert labels(taken) == {"fruit.zip!/a/1.jpg": "a"}
-    (row,) = taken.images.to_pylist()
+def test_the_path_of_a_photo_in_an_archive_begins_with_its_name(take: Take, tmp_path: Path) -> None:
+    catalog = take(pack_zip(tmp_path / "fruit.zip", {"a/1.jpg": b"123"}))
+    assert list_labels(catalog) == {"fruit.zip!/a/1.jpg": "a"}
+    (row,) = catalog.images.to_pylist()
     assert (row["length"], row["modified"].timestamp()) == (3, TIME)
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_of_two_members_of_one_name_the_later_counts(
-    take: Callable[..., Catalogue], tmp_path: Path
-) -> None:
+def test_the_later_of_two_members_with_one_name_counts(take: Take, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "fruit.zip", "w") as file:
         for content in (b"first", b"the second"):
             file.writestr("a/1.jpg", content)
-    taken = take(tmp_path / "fruit.zip")
-    assert [row[3] for row in rows(taken)] == [b"the second"]
-    assert taken.skipped == {"superseded": 1}
+    catalog = take(tmp_path / "fruit.zip")
+    assert [row[3] for row in read_rows(catalog)] == [b"the second"]
+    assert catalog.skipped == {"superseded": 1}
 
 
 @pytest.mark.parametrize(("name", "mode"), [("fruit.tar", "w"), ("fruit.tar.gz", "w:gz")])
-def test_links_in_an_archive_are_counted(
-    name: str, mode: str, take: Callable[..., Catalogue], tmp_path: Path
-) -> None:
+def test_links_in_an_archive_are_counted(name: str, mode: str, take: Take, tmp_path: Path) -> None:
     source = pack_tar(tmp_path / name, {"a/1.jpg": b"123"}, mode, links=["a/2.jpg", "a/3.jpg"])
     for _ in range(2):  # the second time it is unpacked already
-        taken = take(source)
-        assert (len(taken.images), taken.skipped, taken.found) == (1, {"not_a_file": 2}, 3)
+        catalog = take(source)
+        assert (len(catalog.images), catalog.skipped, catalog.found) == (1, {"not_a_file": 2}, 3)
 
 
 @pytest.mark.parametrize("pack", [pack_zip, pack_tar])
 def test_names_that_lead_outside_an_archive_are_counted(
-    pack: Callable[..., Path], take: Callable[..., Catalogue], tmp_path: Path
+    pack: Callable[..., Path], take: Take, tmp_path: Path
 ) -> None:
     name = "fruit.zip" if pack is pack_zip else "fruit.tar"
-    taken = take(pack(tmp_path / name, {"a/1.jpg": b"1", "../2.jpg": b"2", "./a/3.jpg": b"3"}))
-    assert labels(taken) == {f"{name}!/a/1.jpg": "a", f"{name}!/a/3.jpg": "a"}
-    assert taken.skipped == {"not_a_file": 1}
+    catalog = take(pack(tmp_path / name, {"a/1.jpg": b"1", "../2.jpg": b"2", "./a/3.jpg": b"3"}))
+    assert list_labels(catalog) == {f"{name}!/a/1.jpg": "a", f"{name}!/a/3.jpg": "a"}
+    assert catalog.skipped == {"not_a_file": 1}
 
 
-def test_of_two_members_of_one_name_that_are_unpacked_the_later_counts(
-    take: Callable[..., Catalogue], tmp_path: Path
-) -> None:
+def test_the_later_of_two_unpacked_members_with_one_name_counts(take: Take, tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "fruit.tar.gz", "w:gz") as file:
         for name, content in (("a/1.jpg", b"first"), ("a/./1.jpg", b"the second")):
             item = tarfile.TarInfo(name)
             item.size = len(content)
             file.addfile(item, io.BytesIO(content))
-    taken = take(tmp_path / "fruit.tar.gz")
-    assert [row[3] for row in rows(taken)] == [b"the second"]
-    assert (taken.skipped, taken.found) == ({"superseded": 1}, 2)
+    catalog = take(tmp_path / "fruit.tar.gz")
+    assert [row[3] for row in read_rows(catalog)] == [b"the second"]
+    assert (catalog.skipped, catalog.found) == ({"superseded": 1}, 2)
 
 
-def test_an_archive_that_was_replaced_is_listed_anew(
-    take: Callable[..., Catalogue], tmp_path: Path
-) -> None:
+def test_an_archive_that_was_replaced_is_listed_anew(take: Take, tmp_path: Path) -> None:
     """The same names, lengths and dates in another order: other offsets."""
     photos = {"a/1.jpg": b"red", "b/2.jpg": b"yel"}
     first = take(pack_tar(tmp_path / "fruit.tar", photos))
@@ -375,50 +365,58 @@ def test_an_archive_that_was_replaced_is_listed_anew(
     with pytest.raises(StaleError, match=r"fruit\.tar was replaced since 01_ingest listed it"):
         first.require_unchanged()
     again = take(source)
-    assert [row[3] for row in rows(again)] == [b"red", b"yel"]
+    assert [row[3] for row in read_rows(again)] == [b"red", b"yel"]
     assert again.fingerprint != first.fingerprint
 
 
-def test_a_compressed_archive_is_unpacked_once(
-    take: Callable[..., Catalogue], tmp_path: Path, run_uri: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_compressed_archive_is_unpacked_once(take: Take, tmp_path: Path, run_uri: str) -> None:
     source = pack_tar(tmp_path / "fruit.tar.gz", FRUIT, "w:gz")
     first = take(source)
     assert first.source.base.uri.startswith(run_uri)
-    monkeypatch.delattr(module.archive, "unpack")
-    assert take(source).fingerprint == first.fingerprint
+    tags = [(first.source.base / path).version_tag() for path in FRUIT]
+    second = take(source)
+    assert second.fingerprint == first.fingerprint
+    assert [(second.source.base / path).version_tag() for path in FRUIT] == tags
+
+
+def fill_disk(patch: pytest.MonkeyPatch, name: str) -> None:
+    """Let every write of a file called ``name`` find the disk full."""
+    write = LocalLocation.write
+
+    def refuse(location: LocalLocation, content: bytes | memoryview) -> None:
+        if location.name == name:
+            raise OSError(28, "No space left on device")
+        write(location, content)
+
+    patch.setattr(LocalLocation, "write", refuse)
 
 
 def test_an_unpacking_that_was_stopped_is_done_again(
-    take: Callable[..., Catalogue], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    take: Take, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = pack_tar(tmp_path / "fruit.tar.gz", FRUIT, "w:gz")
     with monkeypatch.context() as patch:
-        patch.setattr(module.snapshots, "write_json", lambda *_: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
+        fill_disk(patch, COMPLETE)
+        with pytest.raises(OSError, match="No space left"):
             take(source)
-    assert len(paths(take(source))) == len(FRUIT)
+    assert len(list_paths(take(source))) == len(FRUIT)
 
 
-def test_another_archive_of_the_same_name_is_another_source(
-    take: Callable[..., Catalogue], tmp_path: Path
-) -> None:
+def test_another_archive_of_the_same_name_is_another_source(take: Take, tmp_path: Path) -> None:
     for name, content in (("old", b"old"), ("new", b"new")):
         (tmp_path / name).mkdir()
         source = pack_tar(tmp_path / name / "fruit.tar.gz", {"a/1.jpg": content}, "w:gz")
-        assert [row[3] for row in rows(take(source))] == [content]
+        assert [row[3] for row in read_rows(take(source))] == [content]
 
 
-def test_an_archive_that_has_changed_is_unpacked_anew(
-    take: Callable[..., Catalogue], tmp_path: Path
-) -> None:
+def test_an_archive_that_has_changed_is_unpacked_anew(take: Take, tmp_path: Path) -> None:
     for files in ({"a/1.jpg": b"1"}, {"a/1.jpg": b"1", "a/2.jpg": os.urandom(500)}):
         source = pack_tar(tmp_path / "fruit.tar.gz", files, "w:gz")
-        assert paths(take(source)) == sorted(files)
+        assert list_paths(take(source)) == sorted(files)
 
 
-def test_kaggles_download_is_copied_below_the_run_once(
-    take: Callable[..., Catalogue],
+def test_a_download_from_kaggle_is_copied_below_the_run_once(
+    take: Take,
     folder_of: FolderOf,
     run_uri: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -430,23 +428,23 @@ def test_kaggles_download_is_copied_below_the_run_once(
         return str(folder_of(FRUIT, "kaggle's cache"))
 
     monkeypatch.setitem(sys.modules, "kagglehub", SimpleNamespace(dataset_download=download))
-    taken = take(KAGGLE)
-    assert paths(taken) == sorted(FRUIT)
-    assert taken.skipped == {}
-    assert taken.source.base.uri.startswith(run_uri)
-    assert take(KAGGLE).fingerprint == taken.fingerprint
+    catalog = take(KAGGLE)
+    assert list_paths(catalog) == sorted(FRUIT)
+    assert catalog.skipped == {}
+    assert catalog.source.base.uri.startswith(run_uri)
+    assert take(KAGGLE).fingerprint == catalog.fingerprint
     assert asked == ["moltean/fruits"]
 
 
 def test_kaggle_without_kagglehub_says_what_to_install(
-    take: Callable[..., Catalogue], monkeypatch: pytest.MonkeyPatch
+    take: Take, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "kagglehub", None)
     with pytest.raises(ValueError, match=r"pip install '\.\[kaggle\]'"):
         take(KAGGLE)
 
 
-def test_another_data_set_of_kaggle_is_refused(take: Callable[..., Catalogue]) -> None:
+def test_another_data_set_of_kaggle_is_refused(take: Take) -> None:
     with pytest.raises(ValueError, match="got 'kaggle://someone/else'"):
         take("kaggle://someone/else")
 
@@ -455,32 +453,26 @@ def test_another_data_set_of_kaggle_is_refused(take: Callable[..., Catalogue]) -
 
 
 def test_a_source_without_photos_is_refused_with_what_it_holds(
-    take: Callable[..., Catalogue], folder_of: FolderOf
+    take: Take, folder_of: FolderOf
 ) -> None:
     with pytest.raises(ValueError, match=r"must hold photos, got .*: 1 hidden, 2 other_ending$"):
         take(folder_of({"a/1.txt": b"", "b": b"", ".x.jpg": b""}))
 
 
 @pytest.mark.parametrize("name", ["empty", "none/*.jpg"])
-def test_an_empty_source_is_refused(
-    name: str, take: Callable[..., Catalogue], tmp_path: Path
-) -> None:
+def test_an_empty_source_is_refused(name: str, take: Take, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"must hold photos, got .*: no file$"):
         take(tmp_path / name)
 
 
 @pytest.mark.parametrize("name", ["none", "none.zip", "none.tar.gz"])
-def test_a_source_that_is_not_there_is_named(
-    name: str, take: Callable[..., Catalogue], tmp_path: Path
-) -> None:
+def test_a_missing_source_is_named(name: str, take: Take, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=name):
         take(tmp_path / name)
 
 
-def test_an_archive_that_is_damaged_is_named(
-    take: Callable[..., Catalogue], tmp_path: Path
-) -> None:
+def test_a_damaged_archive_is_named(take: Take, tmp_path: Path) -> None:
     for name in ("fruit.zip", "fruit.tar", "fruit.tar.gz"):
         (tmp_path / name).write_bytes(b"no archive")
         with pytest.raises(ValueError, match=f"not a readable archive: .*{name}"):
@@ -512,38 +504,40 @@ def test_a_link_does_not_hide_that_they_lie_inside_each_other(
             ingest(Parameters(SOURCE_URI=str(one), RUN_URI=str(other)))
 
 
-def test_folders_beside_each_other_are_fine(folder_of: FolderOf, tmp_path: Path) -> None:
+def test_the_source_may_lie_beside_its_run(folder_of: FolderOf, tmp_path: Path) -> None:
     source = folder_of(FRUIT, "fruit")
     ingest(Parameters(SOURCE_URI=str(source), RUN_URI=str(tmp_path / "fruit run")))
 
 
 def test_an_archive_may_lie_beside_its_run(tmp_path: Path) -> None:
     source = pack_zip(tmp_path / "fruit.zip", FRUIT)
-    assert len(paths(ingest(Parameters(SOURCE_URI=str(source), RUN_URI=str(tmp_path))))) == 6
+    ingested = ingest(Parameters(SOURCE_URI=str(source), RUN_URI=str(tmp_path)))
+    assert ingested.new == len(FRUIT)
 
 
-# What is kept
+# What is written
 
 
-def snapshots(run_uri: str) -> list[str]:
+def list_snapshots(run_uri: str) -> list[str]:
     return locate(run_uri + "/images").list_folders()
 
 
 def test_a_second_run_makes_no_second_snapshot(
-    take: Callable[..., Catalogue], folder_of: FolderOf, run_uri: str
+    take: Take, folder_of: FolderOf, run_uri: str
 ) -> None:
     source = folder_of(FRUIT)
     first, second = take(source), take(source)
     assert first.fingerprint == second.fingerprint
-    assert len(snapshots(run_uri)) == 1
+    assert len(list_snapshots(run_uri)) == 1
     worked, idle = Run(locate(run_uri)).read_history()
     assert worked.seconds is not None
     assert idle.seconds is None
+    assert (worked.photos, idle.photos) == (len(FRUIT), 0)
 
 
 @pytest.mark.parametrize("change", ["added", "removed", "longer", "touched"])
 def test_a_changed_source_makes_another_snapshot(
-    change: str, take: Callable[..., Catalogue], folder_of: FolderOf, run_uri: str
+    change: str, take: Take, folder_of: FolderOf, run_uri: str
 ) -> None:
     source = folder_of(FRUIT)
     before = take(source).fingerprint
@@ -559,38 +553,34 @@ def test_a_changed_source_makes_another_snapshot(
         case "touched":
             os.utime(source / "top.gif", ns=(0, TIME * 10**9))
     assert take(source).fingerprint != before
-    assert len(snapshots(run_uri)) == 2
+    assert len(list_snapshots(run_uri)) == 2
 
 
-def test_other_labels_of_the_same_files_are_another_catalogue(
-    take: Callable[..., Catalogue], folder_of: FolderOf
+def test_other_labels_of_the_same_files_are_another_catalog(
+    take: Take, folder_of: FolderOf
 ) -> None:
     source = folder_of({"a/b/1.jpg": b"", "a/b/2.jpg": b""})
     assert take(source).fingerprint != take(source, LABEL_LEVEL=2).fingerprint
 
 
-def test_the_manifest_tells_what_was_found(
-    take: Callable[..., Catalogue], folder_of: FolderOf, run_uri: str
-) -> None:
-    taken = take(folder_of({**FRUIT, "readme.txt": b""}))
-    manifest = Run(locate(run_uri)).manifest()
+def test_the_manifest_has_the_counts(take: Take, folder_of: FolderOf, run_uri: str) -> None:
+    catalog = take(folder_of({**FRUIT, "readme.txt": b""}))
+    manifest = Run(locate(run_uri)).read_manifest()
     assert manifest["counts"] == {"found": 7, "images": 6, "skipped": {"other_ending": 1}}
-    assert manifest["fingerprints"] == {"images": taken.fingerprint}
+    assert manifest["fingerprints"] == {"images": catalog.fingerprint}
     assert manifest["stages"]["01_ingest"]["images"] == 6
 
 
-def test_the_catalogue_is_plain_parquet(
-    take: Callable[..., Catalogue], folder_of: FolderOf, run_uri: str
-) -> None:
-    taken = take(folder_of(FRUIT))
-    (snapshot,) = snapshots(run_uri)
-    assert pq.read_table(f"{run_uri}/images/{snapshot}").equals(taken.images)
+def test_the_catalog_is_plain_parquet(take: Take, folder_of: FolderOf, run_uri: str) -> None:
+    catalog = take(folder_of(FRUIT))
+    (snapshot,) = list_snapshots(run_uri)
+    assert pq.read_table(f"{run_uri}/images/{snapshot}").equals(catalog.images)
 
 
 @pytest.mark.parametrize("kind", ["folder", "zip", "tar"])
-def test_the_catalogue_is_read_back_as_it_was_taken(
+def test_the_catalog_that_is_read_equals_the_one_that_was_written(
     kind: str,
-    take: Callable[..., Catalogue],
+    take: Take,
     folder_of: FolderOf,
     tmp_path: Path,
     run_uri: str,
@@ -602,44 +592,35 @@ def test_the_catalogue_is_read_back_as_it_was_taken(
             source = pack_zip(tmp_path / "fruit.zip", FRUIT)
         case _:
             source = pack_tar(tmp_path / "fruit.tar", FRUIT)
-    taken = take(source)
+    catalog = take(source)
     run = Run(locate(run_uri))
-    again = catalogue(run, run.require("01_ingest"))
-    assert again.images.equals(taken.images)
-    assert again.skipped == taken.skipped
-    assert rows(again) == rows(taken)
+    again = read_catalog(run, run.require("01_ingest"))
+    assert again.images.equals(catalog.images)
+    assert again.skipped == catalog.skipped
+    assert read_rows(again) == read_rows(catalog)
 
 
-def test_a_catalogue_that_is_gone_is_named(
-    take: Callable[..., Catalogue], folder_of: FolderOf, run_uri: str
-) -> None:
-    taken = take(folder_of(FRUIT))
+def test_a_missing_catalog_is_named(take: Take, folder_of: FolderOf, run_uri: str) -> None:
+    catalog = take(folder_of(FRUIT))
     run = Run(locate(run_uri))
-    (snapshot,) = snapshots(run_uri)
+    (snapshot,) = list_snapshots(run_uri)
     Path(run_uri, "images", snapshot, "_manifest.json").unlink()
-    with pytest.raises(FileNotFoundError, match=f"no whole snapshot {taken.fingerprint}"):
-        catalogue(run, run.require("01_ingest"))
+    with pytest.raises(FileNotFoundError, match=f"no whole snapshot {catalog.fingerprint}"):
+        read_catalog(run, run.require("01_ingest"))
 
 
-def test_a_full_disk_leaves_no_catalogue(
-    take: Callable[..., Catalogue],
+def test_a_full_disk_leaves_no_catalog(
+    take: Take,
     folder_of: FolderOf,
     run_uri: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     source = folder_of(FRUIT)
-    write = Folder.write
-
-    def full(place: LocalLocation, content: bytes) -> None:
-        if place.name == "_manifest.json":
-            raise OSError(28, "No space left on device")
-        write(place, content)
-
     with monkeypatch.context() as patch:
-        patch.setattr(LocalLocation, "write", full)
+        fill_disk(patch, "_manifest.json")
         with pytest.raises(OSError, match="No space left"):
             take(source)
     run = Run(locate(run_uri))
     assert run.read_history() == []
-    assert len(paths(take(source))) == len(FRUIT)
+    assert len(list_paths(take(source))) == len(FRUIT)
     assert len(run.read_history()) == 1
