@@ -23,7 +23,7 @@ BOX = 7.6
 BLUE, GRAY = "#0072B2", "#666666"
 
 
-def main() -> None:
+def main(picture: Path = PICTURE) -> None:
     """Draw the picture."""
     mpl.rcParams["svg.hashsalt"] = "fruit-features"  # the same picture, byte for byte
     rooms = read_order()
@@ -35,7 +35,7 @@ def main() -> None:
     for importer, imported in read_imports(rooms):
         draw_import(axes, rooms.index(importer), rooms.index(imported))
     figure.subplots_adjust(0, 0, 1, 1)
-    figure.savefig(PICTURE, metadata={"Date": None})
+    figure.savefig(picture, metadata={"Date": None})
 
 
 def read_order() -> list[str]:
