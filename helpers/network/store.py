@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helpers.backbones import SAMPLE
+from helpers.network.calibration import Calibration
 from helpers.network.spec import KERAS_FILES, OPENVINO_FILES, Network, NetworkSpec
-from helpers.parameters import fingerprint
+from helpers.parameters import Parameters, fingerprint
 from helpers.run.snapshots import Snapshot, draft_snapshot
 from helpers.storage.location import Location, locate
 
@@ -28,6 +29,28 @@ _SHA_MARK = "#sha256="
 
 class NetworkError(RuntimeError):
     """The network could not be built; the message is the exporting process's own error."""
+
+
+def specify_network(parameters: Parameters, pixels: str) -> tuple[NetworkSpec, bytes | None]:
+    """Specify the network that parameters ask for, and read its weights.
+
+    Parameters
+    ----------
+    pixels
+        Fingerprint of the pixels.
+
+    Returns
+    -------
+    spec, weights
+        The weights are the content of a file; None where the spec names no file.
+
+    Raises
+    ------
+    ValueError
+        If there is no such file, or if it has not the SHA-256 asked for.
+    """
+    name, weights = read_weights(parameters.WEIGHTS)
+    return NetworkSpec.from_parameters(parameters, name, pixels), weights
 
 
 def read_weights(weights: str) -> tuple[str, bytes | None]:
@@ -81,23 +104,66 @@ def find_network(table: Location, spec: NetworkSpec) -> Network | None:
     return None
 
 
-def build_network(
+def prepare_network(
     table: Location,
     run_id: str,
     spec: NetworkSpec,
     weights: bytes | None,
-    calibration: Mapping[str, NDArray[np.uint8]],
+    calibration: Calibration | None,
 ) -> Network:
-    """Build and export a network in a process of its own, and keep it in ``table``.
+    """Find a network, or build, export and keep it.
 
     Parameters
     ----------
+    table
+        The run's ``networks``.
     run_id
         Name of this execution, for the snapshot.
     weights
         Content of the weights file; None where the spec names no file.
     calibration
-        Pictures that int8 is calibrated with, by image_id; empty for other precisions.
+        Photos to calibrate int8 with; None for other precisions.
+
+    Raises
+    ------
+    ValueError
+        If the weights are damaged or belong to another network.
+    NetworkError
+        If Keras fails to build it.
+    OSError
+        If a file of the kept network is gone or damaged.
+    """
+    network = find_network(table, spec)
+    if network is None:
+        pictures = calibration.read_pictures() if calibration else {}
+        network = build_network(spec, weights, pictures)
+        draft = draft_snapshot(table, network.fingerprint, run_id)
+        for file, content in network.files.items():
+            (draft.location / file).write(content)
+        draft.finish(
+            {
+                "spec": spec.to_json(),
+                "alpha": network.alpha,
+                "weights_sha256": network.weights_sha256,
+                "width": network.width,
+                "calibrated": list(network.calibrated),
+                "files": {file: _sha256(content) for file, content in network.files.items()},
+            }
+        )
+    return network
+
+
+def build_network(
+    spec: NetworkSpec, weights: bytes | None, pictures: Mapping[str, NDArray[np.uint8]]
+) -> Network:
+    """Build and export a network in a process of its own.
+
+    Parameters
+    ----------
+    weights
+        Content of the weights file; None where the spec names no file.
+    pictures
+        RGB arrays that int8 is calibrated with, by image_id; empty for other precisions.
 
     Raises
     ------
@@ -110,27 +176,21 @@ def build_network(
         folder = Path(scratch)
         if weights is not None:
             (folder / WEIGHTS).write_bytes(weights)
-        if calibration:
-            np.savez(folder / CALIBRATION, *calibration.values())
+        if pictures:
+            np.savez(folder / CALIBRATION, *pictures.values())
         built = _export(spec, folder)
         names = OPENVINO_FILES if spec.engine == "openvino" else KERAS_FILES
         files = {name: (folder / name).read_bytes() for name in names}
     alpha, digest = built["alpha"], built["weights_sha256"]
-    name = fingerprint({**spec.to_json(), "weights_sha256": digest, "alpha": alpha})
-    draft = draft_snapshot(table, name, run_id)
-    for file, content in files.items():
-        (draft.location / file).write(content)
-    draft.finish(
-        {
-            "spec": spec.to_json(),
-            "alpha": alpha,
-            "weights_sha256": digest,
-            "width": built["width"],
-            "calibrated": list(calibration),
-            "files": {file: _sha256(content) for file, content in files.items()},
-        }
+    return Network(
+        fingerprint=fingerprint({**spec.to_json(), "weights_sha256": digest, "alpha": alpha}),
+        spec=spec,
+        files=files,
+        width=built["width"],
+        alpha=alpha,
+        weights_sha256=digest,
+        calibrated=tuple(pictures),
     )
-    return Network(name, spec, files, built["width"], alpha, digest, tuple(calibration))
 
 
 def _load(kept: Snapshot, spec: NetworkSpec) -> Network:

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from pyspark.broadcast import Broadcast
 from pyspark.sql import SparkSession
 
+from helpers.network.calibration import Calibration
 from helpers.network.inference import load_engine
-from helpers.network.spec import Network, NetworkSpec, choose_input_size
-from helpers.network.store import build_network, find_network, read_weights
+from helpers.network.spec import Network
+from helpers.network.store import prepare_network, specify_network
 from helpers.parameters import Parameters, fingerprint
 from helpers.run import plan, results, schemas
 from helpers.run.manifest import FEATURIZE, PREPROCESS, Record, require_sum
@@ -21,8 +22,6 @@ from helpers.spark.tasks import is_retried
 from helpers.stages.split import TRAIN, split_photos
 from helpers.stages.stage import Stage, StageResult, run_stage
 from helpers.storage.prefetch import prefetch
-
-CALIBRATION_PHOTOS = 300
 
 
 @dataclass(frozen=True)
@@ -78,9 +77,15 @@ def featurize(spark: SparkSession, parameters: Parameters) -> Featurized:
     """
     with run_stage(parameters.RUN_URI, FEATURIZE, spark) as stage:
         upstream = stage.run.require(PREPROCESS, parameters.PIXELS)
-        _require_size(upstream, choose_input_size(parameters))
         pixels, photos = results.read_decoded(stage.run, upstream)
-        network = _prepare_network(stage, parameters, upstream, pixels, photos)
+        spec, weights = specify_network(parameters, upstream.lineage["pixels"])
+        _require_size(upstream, spec.input_size)
+        calibration = None
+        if spec.precision == "int8":
+            train = _select_training(stage, photos, parameters)
+            calibration = Calibration(pixels, train, parameters.SEED)
+        table = stage.run.table("networks")
+        network = prepare_network(table, stage.run_id, spec, weights, calibration)
         name = fingerprint({"pixels": upstream.lineage["pixels"], "network": network.fingerprint})
         features = results.open_features(stage.run, name)
         distinct = plan.select_distinct(photos)
@@ -93,9 +98,8 @@ def featurize(spark: SparkSession, parameters: Parameters) -> Featurized:
         positions = plan.match_features(photos, features)
         require_sum("distinct photos", len(distinct), features=len(positions))
         metrics = {"width": network.width, "alpha": network.alpha}
-        if network.calibrated:
-            train = _select_training(stage, photos, parameters)
-            metrics |= _count_calibration(network, train)
+        if calibration:
+            metrics |= calibration.count(network)
         record = stage.finish(
             upstream.lineage | {"networks": network.fingerprint, "features": name},
             new,
@@ -128,23 +132,6 @@ def _require_size(upstream: Record, needed: int) -> None:
             f"IMAGE_SIZE must be at least the network's input of {needed} pixels, got pixels made "
             f"with {size}: rerun {PREPROCESS} with IMAGE_SIZE={needed}"
         )
-
-
-def _prepare_network(
-    stage: Stage, parameters: Parameters, upstream: Record, pixels: Parts, photos: pa.Table
-) -> Network:
-    """Find the network that the parameters ask for, or build it."""
-    name, weights = read_weights(parameters.WEIGHTS)
-    spec = NetworkSpec.from_parameters(parameters, name, upstream.lineage["pixels"])
-    table = stage.run.table("networks")
-    network = find_network(table, spec)
-    if network is None:
-        pictures: dict[str, NDArray[np.uint8]] = {}
-        if spec.precision == "int8":
-            train = _select_training(stage, photos, parameters)
-            pictures = _draw_calibration(train, pixels, parameters.SEED)
-        network = build_network(table, stage.run_id, spec, weights, pictures)
-    return network
 
 
 def _plan_units(rows: pa.Table) -> list[_Unit]:
@@ -203,23 +190,3 @@ def _select_training(stage: Stage, photos: pa.Table, parameters: Parameters) -> 
     train = sides.filter(pc.equal(sides["side"], TRAIN)).select(["image_id"])
     distinct = plan.select_distinct(photos)
     return distinct.join(train, "image_id", join_type="left semi").sort_by("image_id")
-
-
-def _draw_calibration(train: pa.Table, pixels: Parts, seed: int) -> dict[str, NDArray[np.uint8]]:
-    """Draw photos of the training side to calibrate int8 with, by image_id."""
-    count = min(CALIBRATION_PHOTOS, len(train))
-    drawn = np.random.default_rng(seed).choice(len(train), count, replace=False)
-    pictures: dict[str, NDArray[np.uint8]] = {}
-    for unit in _plan_units(train.take(np.sort(drawn))):
-        rows = pixels.read(unit.part, ["image_id", "height", "width", "pixels"]).take(unit.rows)
-        pictures |= zip(rows["image_id"].to_pylist(), results.to_rgb(rows), strict=True)
-    return dict(sorted(pictures.items()))  # in an order that does not depend on the parts
-
-
-def _count_calibration(network: Network, train: pa.Table) -> dict[str, int]:
-    """Count the calibration photos, and those that are not on the training side now."""
-    elsewhere = set(network.calibrated).difference(train["image_id"].to_pylist())
-    return {
-        "calibration_photos": len(network.calibrated),
-        "calibration_photos_elsewhere": len(elsewhere),
-    }
