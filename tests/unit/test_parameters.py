@@ -1,4 +1,4 @@
-"""The one table of parameters: what is taken, what is refused, what enters a fingerprint."""
+"""The table of parameters: which values are refused, and which enter a fingerprint."""
 
 import hashlib
 from dataclasses import fields
@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from helpers.backbones import BACKBONES, Backbone
 from helpers.parameters import (
     NOTEBOOKS,
     Parameters,
@@ -16,7 +17,7 @@ from helpers.parameters import (
 )
 
 
-def test_the_defaults_keep_their_own_rules() -> None:
+def test_the_defaults_are_accepted() -> None:
     Parameters()
 
 
@@ -41,7 +42,7 @@ def test_the_defaults_keep_their_own_rules() -> None:
         ("PIXELS", "newest"),
         ("FEATURES", "0123456789ABCDEF"),
         ("PCA", "0123456789abcde"),
-        ("BACKBONE", "resnet50"),
+        ("BACKBONE", "alexnet"),
         ("ALPHA", 0.4),
         ("LAYER", "fc1"),
         ("WEIGHTS", "imagenette"),
@@ -61,7 +62,7 @@ def test_a_value_outside_the_rule_is_refused_by_name_rule_and_value(name: str, v
     rule = next(field for field in fields(Parameters) if field.name == name).metadata["rule"]
     with pytest.raises(ValueError, match=f"^{name} must be ") as refused:
         Parameters(**{name: value})
-    assert rule.words in str(refused.value)
+    assert rule.description in str(refused.value)
     assert repr(value) in str(refused.value)
 
 
@@ -87,32 +88,32 @@ def test_a_wrong_type_is_refused_by_name_type_and_value(name: str, value: Any, k
     assert str(refused.value).startswith(f"{name} must be of type {kind}, got {value!r}")
 
 
-def test_an_int_passes_for_a_float_and_enters_fingerprints_as_one() -> None:
-    assert repr(Parameters(MAX_ASPECT=20).MAX_ASPECT) == "20.0"
-    assert Parameters(MAX_ASPECT=20).fingerprint_inputs(
-        "pixels"
-    ) == Parameters().fingerprint_inputs("pixels")
+def test_an_int_becomes_a_float_where_a_float_is_declared() -> None:
+    parameters = Parameters(MAX_ASPECT=20)
+    assert repr(parameters.MAX_ASPECT) == "20.0"
+    assert repr(parameters.fingerprint_inputs("pixels")["MAX_ASPECT"]) == "20.0"
 
 
 @pytest.mark.parametrize("components", [1, 300, 0.5, 0.999])
-def test_components_are_a_number_or_a_share(components: float) -> None:
-    taken = Parameters(COMPONENTS=components).COMPONENTS
-    assert (taken, type(taken)) == (components, type(components))
+def test_components_are_an_int_or_a_share(components: float) -> None:
+    accepted = Parameters(COMPONENTS=components).COMPONENTS
+    assert (accepted, type(accepted)) == (components, type(components))
 
 
 @pytest.mark.parametrize(
     "weights", ["imagenet", "random", "/a/w.h5", "s3://b/w.weights.h5", "w.h5#sha256=00"]
 )
-def test_weights_are_named_or_a_uri(weights: str) -> None:
-    taken = Parameters(WEIGHTS=weights).fingerprint_inputs("networks")
-    assert taken["WEIGHTS"] == weights
+def test_weights_are_a_name_or_a_uri(weights: str) -> None:
+    assert Parameters(WEIGHTS=weights).fingerprint_inputs("networks")["WEIGHTS"] == weights
 
 
 @pytest.mark.parametrize(
     ("values", "named"),
     [
         ({"BACKBONE": "vgg16"}, "WEIGHTS"),
+        ({"BACKBONE": "resnet50"}, "WEIGHTS"),
         ({"BACKBONE": "vgg16", "WEIGHTS": "random", "ALPHA": 0.5}, "ALPHA"),
+        ({"BACKBONE": "mobilenet_v3_large", "WEIGHTS": "random", "ALPHA": 0.5}, "ALPHA"),
         ({"LAYER": "fc2"}, "LAYER"),
         ({"ALPHA": 1.0}, "ALPHA"),
         ({"ENGINE": "tensorflow", "PRECISION": "int8"}, "PRECISION"),
@@ -125,6 +126,13 @@ def test_parameters_that_contradict_each_other_are_refused(
         Parameters(**values)
 
 
+@pytest.mark.parametrize("backbone", BACKBONES.values(), ids=lambda backbone: backbone.name)
+def test_every_width_and_layer_of_a_backbone_is_accepted(backbone: Backbone) -> None:
+    for alpha in (0.0, *backbone.alphas):
+        for layer in backbone.layers:
+            Parameters(BACKBONE=backbone.name, ALPHA=alpha, LAYER=layer, WEIGHTS="random")
+
+
 def test_every_parameter_is_declared_by_a_notebook_and_explained() -> None:
     for field in fields(Parameters):
         assert set(field.metadata["notebooks"]) <= set(NOTEBOOKS)
@@ -132,17 +140,17 @@ def test_every_parameter_is_declared_by_a_notebook_and_explained() -> None:
         assert field.metadata["meaning"]
 
 
-def test_check_takes_what_the_notebook_declares_and_nothing_else() -> None:
+def test_check_reads_the_declared_parameters_alone() -> None:
     values = {**declared("02_preprocess"), "IMAGE_SIZE": 64, "SEED": "not this notebook's", "x": 1}
     parameters = check("02_preprocess", values)
     assert parameters.IMAGE_SIZE == 64
     assert parameters.SEED == 0
 
 
-def test_check_names_what_the_cell_lacks() -> None:
+def test_check_names_a_parameter_that_the_cell_lacks() -> None:
     values = declared("01_ingest")
     del values["LIMIT"]
-    with pytest.raises(ValueError, match="01_ingest declares LIMIT"):
+    with pytest.raises(ValueError, match="parameters cell of 01_ingest must set LIMIT"):
         check("01_ingest", values)
 
 
@@ -160,11 +168,11 @@ def test_an_unknown_name_is_refused_with_the_nearest(mistyped: str, nearest: str
         refuse_unknown(["SEED", mistyped])
 
 
-def test_known_names_pass() -> None:
+def test_known_names_are_accepted() -> None:
     refuse_unknown(field.name for field in fields(Parameters))
 
 
-def test_what_enters_the_fingerprint_of_the_network_depends_on_precision_and_weights() -> None:
+def test_seed_and_split_enter_the_networks_fingerprint_only_where_they_are_used() -> None:
     plain = Parameters().fingerprint_inputs("networks")
     assert not {"SEED", "SPLIT"} & plain.keys()
     assert Parameters(WEIGHTS="random").fingerprint_inputs("networks").keys() - plain.keys() == {
@@ -174,12 +182,12 @@ def test_what_enters_the_fingerprint_of_the_network_depends_on_precision_and_wei
     assert int8.keys() - plain.keys() == {"SEED", "SPLIT"}
 
 
-def test_where_results_go_enters_no_fingerprint() -> None:
+def test_run_uri_enters_no_fingerprint() -> None:
     for table in ("images", "pixels", "networks", "splits", "pca", "classify"):
         assert "RUN_URI" not in Parameters().fingerprint_inputs(table)
 
 
-def test_a_fingerprint_depends_on_content_alone() -> None:
+def test_a_fingerprint_depends_on_the_content_alone() -> None:
     content = {"b": 1, "a": [2.0, "é"]}
     assert fingerprint(content) == fingerprint({"a": [2.0, "é"], "b": 1})
     canonical = rb'{"a":[2.0,"\u00e9"],"b":1}'
