@@ -189,7 +189,7 @@ class Parameters:
         "sample",
         Rule("'sample', 'imagenet', 'random' or a URI ending in .h5", _is_weights),
         "3",
-        "sample, imagenet, random, or the URI of an .h5 file",
+        "weights of the network",
         networks=always,
     )
     ENGINE: str = _parameter(
@@ -226,7 +226,7 @@ class Parameters:
         0.9,
         Rule("an int from 1, or a float between 0 and 1", _is_component_count),
         "4",
-        "components: an int is their number, a float the share of variance they explain",
+        "number of components, or the share of variance that they explain",
         pca=always,
     )
     STANDARDIZE: bool = _parameter(
