@@ -72,6 +72,16 @@ def select_distinct(photos: pa.Table) -> pa.Table:
     )
 
 
+def select_duplicates(photos: pa.Table) -> pa.Table:
+    """Select the decoded photos whose bytes lie under several paths, by image_id and path."""
+    decoded = select_decoded(photos)
+    paths = decoded.group_by("image_id").aggregate([("path", "count")])
+    repeated = paths.filter(pc.greater(paths["path_count"], 1)).select(["image_id"])
+    return decoded.join(repeated, "image_id", join_type="left semi").sort_by(
+        [("image_id", "ascending"), ("path", "ascending")]
+    )
+
+
 def select_without_features(distinct: pa.Table, features: Parts) -> pa.Table:
     """Select ``image_id``, ``part`` and ``row`` (of pixels) of the photos without features."""
     columns = ["image_id", "part", "row"]

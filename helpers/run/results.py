@@ -3,12 +3,13 @@
 A stage reads what an earlier one wrote by these functions, and so do reports and notebooks.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from helpers.parameters import CURRENT
@@ -223,6 +224,22 @@ def list_score_files(pca: Snapshot) -> list[Location]:
 def read_scores(pca: Snapshot) -> pa.Table:
     """Read ``image_id`` and ``scores`` of every distinct photo."""
     return pa.concat_tables(map(read_parquet, list_score_files(pca)))
+
+
+def match_scores(pca: Snapshot, image_ids: Sequence[str]) -> NDArray[np.float32]:
+    """Read the scores of some photos, in their order: shape (photos, components).
+
+    Raises
+    ------
+    ValueError
+        If a photo has no scores in the snapshot.
+    """
+    stored = read_scores(pca)
+    rows = pc.index_in(pa.array(image_ids, pa.string()), stored["image_id"].combine_chunks())
+    if rows.null_count:
+        missing = image_ids[rows.is_null().index(True).as_py()]
+        raise ValueError(f"image_id must have scores in {pca.location.uri}, got {missing!r}")
+    return to_matrix(stored["scores"].take(rows))
 
 
 def read_predictions(classify: Snapshot) -> pa.Table:

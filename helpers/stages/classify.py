@@ -126,10 +126,8 @@ def classify(spark: SparkSession, parameters: Parameters) -> Classified:
 
 def embed_sample(result: Classified, seed: int) -> Embedding:
     """Embed a sample of the photos of all sides in the plane, drawn by ``seed``."""
-    stored = results.read_scores(result.pca)
     drawn = result.photos.take(draw_sample(len(result.photos), seed))
-    rows = pc.index_in(drawn["image_id"], stored["image_id"].combine_chunks())
-    scores = results.to_matrix(stored.take(rows)["scores"])
+    scores = results.match_scores(result.pca, drawn["image_id"].to_pylist())
     return embed(scores, np.array(drawn["label"].to_pylist()), seed)
 
 
