@@ -1,10 +1,10 @@
-"""Execute the committed notebooks on data_sample, and keep their outputs in them.
+"""Execute the committed notebooks on data_sample and keep their outputs in them.
 
     python notebooks/execute.py
 
-They run in order with the parameters they declare; RUN_URI is begun anew. If all five succeed,
-outputs and execution counts are written back, and nothing else of the run: no times, no paths.
-The README's pictures are taken from them.
+They run in order with the parameters that they declare; RUN_URI is emptied first. If all five
+succeed, their outputs and execution counts are written back, but no times and no paths. The
+README's pictures are taken from them.
 """
 
 import base64
@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 import nbformat
+from nbformat import NotebookNode
 
 from helpers import runner
 from helpers.parameters import NOTEBOOKS, Parameters
@@ -23,9 +24,10 @@ PICTURES = {"gallery.png": ("02_preprocess", 0), "components.png": ("04_pca", 1)
 
 
 def main() -> int:
+    """Execute all notebooks; return the exit code."""
     folder = runner.find_notebooks()
     locate(Parameters().RUN_URI).delete_tree()
-    written = {}
+    notebooks = {}
     with tempfile.TemporaryDirectory() as scratch:
         for name in NOTEBOOKS:
             print(name, flush=True)
@@ -35,33 +37,38 @@ def main() -> int:
             except runner.NotebookError as error:
                 print(error, file=sys.stderr)
                 return 1
-            notebook = nbformat.read(folder / output.name, 4)
-            keep_outputs(notebook, nbformat.read(output, 4))
-            written[folder / output.name] = notebook
-    for path, notebook in written.items():
-        nbformat.write(notebook, path)
+            notebooks[name] = read_notebook(folder / output.name)
+            keep_outputs(notebooks[name], read_notebook(output))
+    for name, notebook in notebooks.items():
+        nbformat.write(notebook, folder / f"{name}.ipynb")  # type: ignore[no-untyped-call]
     pictures = folder.parent / "docs" / "figures"
-    pictures.mkdir(parents=True, exist_ok=True)
     for picture, (name, number) in PICTURES.items():
-        (pictures / picture).write_bytes(figures(written[folder / f"{name}.ipynb"])[number])
+        (pictures / picture).write_bytes(list_figures(notebooks[name])[number])
     return 0
 
 
-def figures(notebook: nbformat.NotebookNode) -> list[bytes]:
-    """The figures of an executed notebook, as PNG."""
+def read_notebook(file: Path) -> NotebookNode:
+    """Read a notebook in the format of version 4."""
+    notebook: NotebookNode = nbformat.read(file, 4)  # type: ignore[no-untyped-call]
+    return notebook
+
+
+def list_figures(notebook: NotebookNode) -> list[bytes]:
+    """List the figures of an executed notebook as PNG, in order."""
     outputs = (output for cell in notebook.cells for output in cell.get("outputs", []))
     encoded = (output.get("data", {}).get("image/png") for output in outputs)
     return [base64.b64decode(figure) for figure in encoded if figure]
 
 
-def keep_outputs(notebook: nbformat.NotebookNode, executed: nbformat.NotebookNode) -> None:
-    """Take over outputs and execution counts.
+def keep_outputs(notebook: NotebookNode, executed: NotebookNode) -> None:
+    """Copy outputs and execution counts from ``executed`` to ``notebook``.
 
     Raises
     ------
     ValueError
         If an output holds text on stderr or a path of this machine.
     """
+    machine = (str(runner.find_notebooks().parent), str(Path.home()), sys.prefix)
     for cell, done in zip(notebook.cells, executed.cells, strict=True):
         if cell.cell_type != "code":
             continue
@@ -69,7 +76,6 @@ def keep_outputs(notebook: nbformat.NotebookNode, executed: nbformat.NotebookNod
         cell.outputs = done.outputs
         for output in cell.outputs:
             text = output.get("text", "") + output.get("data", {}).get("text/plain", "")
-            machine = (str(runner.find_notebooks().parent), str(Path.home()), sys.prefix)
             if output.get("name") == "stderr" or any(path in text for path in machine):
                 raise ValueError(f"an output that must not be committed: {text!r}")
 
