@@ -1,4 +1,4 @@
-"""Runs to strike."""
+"""Runs for faults to strike."""
 
 import shutil
 from collections.abc import Callable
@@ -6,16 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.baseline import Baseline
 from harness.ledger import ledger
-from harness.reference import SAMPLE, Reference
+from harness.reference import SAMPLE
 from harness.runs import Runs
 
 __all__ = ["ledger"]
 
 
 @pytest.fixture(scope="session")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
-    return Reference.made(tmp_path_factory.mktemp("reference"))
+def baseline(tmp_path_factory: pytest.TempPathFactory) -> Baseline:
+    return Baseline.make(tmp_path_factory.mktemp("baseline"))
 
 
 @pytest.fixture
@@ -31,5 +32,5 @@ def sample(tmp_path: Path) -> Callable[..., Runs]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A copy of the sample's photos that a test may harm."""
+    """A copy of the sample's photos that a test may damage."""
     return Path(shutil.copytree(SAMPLE, tmp_path / "photos"))

@@ -1,4 +1,4 @@
-"""Two drivers on one stage of one run: one works, and the tables are those of one alone."""
+"""Two drivers on one stage of one run: one works, and the tables are as from one alone."""
 
 import json
 import os
@@ -12,13 +12,13 @@ from harness import rows
 from harness.runs import Fault, Runs, wait_until
 
 from helpers.parameters import NOTEBOOKS
+from helpers.run.manifest import CLASSIFY, FEATURIZE
 
 pytestmark = pytest.mark.slow
 
-FEATURIZE, CLASSIFY = "03_featurize", "05_classify"
 START_SECONDS = 300.0
 WATCH_SECONDS = 60
-STOP_SECONDS = 60  # a beat lies 10 behind the one before, and a busy machine is slow
+STOP_SECONDS = 60  # heartbeats are 10 apart, and a busy machine is slow
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def unstruck(tmp_path: Path) -> Callable[[Runs, str], str]:
 
 @pytest.fixture
 def gate(tmp_path: Path) -> Path:
-    """The file for which a task of the first driver waits in the midst of its work."""
+    """The file that a task of the first driver waits for, amid its work."""
     return tmp_path / "go"
 
 
@@ -72,7 +72,7 @@ def test_the_second_of_two_refuses_and_names_the_first(
     runs = ready(FEATURIZE)
     with runs.started(FEATURIZE, fault=paused[FEATURIZE]) as first:
         wait_until(lambda: runs.struck, START_SECONDS, "work of the first driver")
-        holder = json.loads(_lease(runs, FEATURIZE).read_text())
+        holder = json.loads(_locate_lease(runs, FEATURIZE).read_text())
         second = runs.run(FEATURIZE)
         assert second.code == 1
         assert second.error.startswith("LeaseHeldError: ")
@@ -81,19 +81,19 @@ def test_the_second_of_two_refuses_and_names_the_first(
         gate.touch()
         outcome = first.end()
     assert outcome.code == 0, outcome.stderr
-    assert not _lease(runs, FEATURIZE).exists()
+    assert not _locate_lease(runs, FEATURIZE).exists()
     equal = rows.same(runs.uri, unstruck(runs, FEATURIZE))
-    said = "the second refuses, naming the first"
-    ledger("two drivers at once", FEATURIZE, said, "-", f"{equal:,}")
+    refusal = "the second refuses, naming the first"
+    ledger("two drivers at once", FEATURIZE, refusal, "-", f"{equal:,}")
 
 
-def test_the_lease_of_another_host_that_does_not_beat_is_taken_over(
+def test_a_lease_that_a_lost_host_does_not_renew_is_taken_over(
     ready: Callable[[str], Runs],
     unstruck: Callable[[Runs, str], str],
     ledger: Callable[..., None],
 ) -> None:
     runs = ready(FEATURIZE)
-    lease = _lease(runs, FEATURIZE)
+    lease = _locate_lease(runs, FEATURIZE)
     lease.parent.mkdir(exist_ok=True)
     holder = {"run": "elsewhere", "host": "elsewhere", "pid": 1, "boot_id": "", "beat": 1}
     lease.write_text(json.dumps(holder))
@@ -128,14 +128,14 @@ def test_a_driver_that_comes_back_stops_and_changes_nothing(
         stopped = time.monotonic() - resumed
     assert outcome.code == 1
     assert outcome.error.startswith("LeaseLostError: ")
-    # Its task still waits at the gate: it was the beat that ended it, not the end of its work.
+    # Its task still waits at the gate: the heartbeat ended it, not the end of its work.
     assert not gate.exists()
     assert stopped < STOP_SECONDS
     assert (Path(runs.uri) / "manifest.json").read_bytes() == manifest
     equal = rows.same(runs.uri, unstruck(runs, stage))
-    how = f"stops after {stopped:.0f} s"
-    ledger("driver back after a take-over", stage, how, "-", f"{equal:,}")
+    stop = f"stops after {stopped:.0f} s"
+    ledger("driver back after a takeover", stage, stop, "-", f"{equal:,}")
 
 
-def _lease(runs: Runs, stage: str) -> Path:
+def _locate_lease(runs: Runs, stage: str) -> Path:
     return Path(runs.uri) / "_leases" / f"{stage}.json"

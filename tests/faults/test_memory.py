@@ -10,17 +10,19 @@ from harness.memory import watched
 from harness.runs import Runs
 from PIL import Image
 
+from helpers.run.manifest import FEATURIZE, INGEST, PREPROCESS
+
 pytestmark = pytest.mark.slow
 
 PHOTOS = 200
 SIZE = (4000, 3000)  # 12 megapixels
-MOST_BYTES = 3.5 * 1024**3
+MAX_BYTES = 3.5 * 1024**3
 PATIENCE = 1800.0
 
 
 @pytest.fixture
 def large(tmp_path: Path) -> Path:
-    """200 photos of 12 megapixels: one drawn picture, and a comment of its own in each."""
+    """200 photos of 12 megapixels: one picture, with another comment in each file."""
     height, width = SIZE[1] // 8, SIZE[0] // 8
     coarse = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     picture = Image.fromarray(coarse).resize(SIZE, Image.Resampling.BICUBIC)
@@ -35,7 +37,7 @@ def large(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
-def test_large_photos_pass_a_small_heap_and_vgg16(
+def test_large_photos_and_vgg16_fit_a_small_heap_and_little_memory(
     large: Path, tmp_path: Path, ledger: Callable[..., None]
 ) -> None:
     """VGG16's 512 pooled features at 224 pixels, the JVM's heap 1 GB."""
@@ -46,12 +48,12 @@ def test_large_photos_pass_a_small_heap_and_vgg16(
         "WEIGHTS": "random",
     }
     runs = Runs(parameters, tmp_path / "counts", conf={"spark.driver.memory": "1g"})
-    stages = ("01_ingest", "02_preprocess", "03_featurize")
+    stages = (INGEST, PREPROCESS, FEATURIZE)
     with runs.started(*stages) as driver, watched(driver.process.pid) as peak:
         outcome = driver.end(PATIENCE)
     assert outcome.code == 0, outcome.stderr
     assert runs.passes == PHOTOS
     gigabytes = peak.bytes / 1024**3
-    assert 0.3 < gigabytes < MOST_BYTES / 1024**3
-    what = f"{PHOTOS} photos of 12 megapixels"
-    ledger(what, "01 to 03, heap 1 GB, VGG16", f"peak {gigabytes:.2f} GB of PSS", f"{runs.passes}")
+    assert 0.3 < gigabytes < MAX_BYTES / 1024**3
+    fault = f"{PHOTOS} photos of 12 megapixels"
+    ledger(fault, "01 to 03, heap 1 GB, VGG16", f"peak {gigabytes:.2f} GB of PSS", f"{runs.passes}")

@@ -1,9 +1,9 @@
 """A driver: ``python drive.py SPEC`` runs stages one after another, as the notebooks do.
 
 SPEC is a JSON object: ``stages`` (names of notebooks), ``parameters``, ``conf`` (Spark's options)
-and perhaps ``copies``, a folder that gets a copy of the run after each stage, made of hard links.
-For each stage it prints a line of JSON: its seconds, and what it computed, unless it failed. An
-error ends it with one line, as it ends a notebook's cell.
+and, where they are wanted, ``copies``: a folder that gets a copy of the run after each stage, made
+of hard links. For each stage the driver prints a line of JSON: its seconds, and how many photos it
+worked on, unless it failed. An error ends the driver with one line, as it ends a notebook's cell.
 """
 
 import json
@@ -11,33 +11,39 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from pyspark.sql import SparkSession
+
 from helpers.parameters import Parameters
+from helpers.run.manifest import CLASSIFY, FEATURIZE, INGEST, PCA, PREPROCESS
 from helpers.spark import session
 from helpers.stages import classify, featurize, ingest, pca, preprocess
+from helpers.stages.stage import StageResult
 
-STAGES = {
-    preprocess.STAGE: preprocess.preprocess,
-    featurize.STAGE: featurize.featurize,
-    pca.STAGE: pca.fit_pca,
-    classify.STAGE: classify.classify,
+STAGES: dict[str, Callable[[SparkSession, Parameters], StageResult]] = {
+    PREPROCESS: preprocess.preprocess,
+    FEATURIZE: featurize.featurize,
+    PCA: pca.fit_pca,
+    CLASSIFY: classify.classify,
 }
 
 
 def drive(spec: dict[str, Any]) -> None:
+    """Run the stages of ``spec``."""
     parameters = Parameters(**spec["parameters"])
-    spark = None
+    spark: SparkSession | None = None
     for name in spec["stages"]:
-        if name != ingest.STAGE and spark is None:
-            spark = session.start_session({"spark.driver.memory": "1g", **spec["conf"]})
+        run_stage: Callable[[Parameters], StageResult] = ingest.ingest
+        if name != INGEST:
+            spark = spark or session.start_session({"spark.driver.memory": "1g", **spec["conf"]})
+            run_stage = partial(STAGES[name], spark)
         done: dict[str, Any] = {"stage": name}
         started = time.perf_counter()
         try:
-            if spark is None:
-                done["new"] = len(ingest.ingest(parameters).images)
-            else:
-                done["new"] = int(STAGES[name](spark, parameters).new)
+            done["new"] = run_stage(parameters).new
         finally:
             done["seconds"] = round(time.perf_counter() - started, 2)
             print(json.dumps(done), flush=True)

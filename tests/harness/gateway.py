@@ -63,8 +63,8 @@ def running(folder: Path) -> Iterator[Server]:
     guest = {"access": GUEST_KEY, "secret": GUEST_SECRET, "role": "user"}
     known = {"accessAccounts": {GUEST_KEY: guest}}
     (accounts / "users.json").write_text(json.dumps(known))
-    command = [BINARY, "--port", url.removeprefix("http://"), "--iam-dir", accounts]
-    command += ["posix", "--sidecar", sidecar, objects]
+    command: list[str | Path] = [BINARY, "--port", url.removeprefix("http://")]
+    command += ["--iam-dir", accounts, "posix", "--sidecar", sidecar, objects]
     with (folder / "server.log").open("wb") as log:
         server = subprocess.Popen(
             command,

@@ -107,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
             length = int(answer.getheader("Content-Length") or len(content))
             self._answer(answer.status, answer.getheaders(), content, length)
 
-    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = handle_any
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = handle_any  # noqa: N815 - http.server calls them
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing to log."""

@@ -1,6 +1,6 @@
 """The rows of a run's tables, read without the project's rules of what counts, and compared.
 
-Every row of a key must be the same, so a second row that a killed run left changes nothing.
+All rows of a key must be the same, so a second row that a killed run left changes nothing.
 """
 
 import csv
@@ -15,23 +15,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from helpers.run.manifest import Run
-from helpers.run.snapshots import find
+from helpers.run.snapshots import find_snapshot
 from helpers.storage.location import Location, locate
 
 PARTS = {"pixels": ("path", "length"), "rejects": ("path", "length"), "features": ("image_id",)}
 SNAPSHOTS = {"images": "images.parquet", "splits": "split.parquet"}
 SCORES = "scores"
-#: greatest difference of a score, beside the greatest score, between two orders of summing up
+#: greatest difference of a score, as a share of the greatest score, for another order of summing
 SCORE_TOLERANCE = 1e-5
-#: greatest difference of a probability between two fits that sum up in another order
+#: greatest difference of a probability between two fits that sum in another order
 PROBABILITY_TOLERANCE = 1e-3
 
 
 def same(one: str, other: str, ignore: Iterable[str] = ()) -> int:
-    """Compare the tables of two runs, row by row; tell how many rows were compared.
+    """Compare the tables of two runs, row by row; return how many rows were compared.
 
     ``pixels`` and ``features`` must be equal bit for bit. Scores and probabilities depend on the
-    order of summing up, and get a tolerance.
+    order of summing, and get a tolerance.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def same(one: str, other: str, ignore: Iterable[str] = ()) -> int:
         Columns that are left out, such as ``modified``.
     """
     runs = [Run(locate(uri)) for uri in (one, other)]
-    manifests = [run.manifest() for run in runs]
+    manifests = [run.read_manifest() for run in runs]
     assert manifests[0]["counts"] == manifests[1]["counts"]
     names = [manifest["fingerprints"] for manifest in manifests]
     assert names[0].keys() == names[1].keys()
@@ -47,63 +47,65 @@ def same(one: str, other: str, ignore: Iterable[str] = ()) -> int:
     assert names[0].get("decoded") == names[1].get("decoded")
     for table in names[0].keys() - {"networks", "decoded"} | {"rejects"}:
         found = [
-            _rows(table, run, fingerprints, set(ignore))
+            _read_table(table, run, fingerprints, set(ignore))
             for run, fingerprints in zip(runs, names, strict=True)
         ]
         assert found[0].keys() == found[1].keys(), table
-        different = [key for key, row in found[0].items() if not _close(row, found[1][key])]
+        different = [key for key, row in found[0].items() if not _is_close(row, found[1][key])]
         assert not different, (table, different[:5])
         count += len(found[0])
     return count
 
 
-def _rows(table: str, run: Run, fingerprints: dict[str, str], ignore: set[str]) -> dict[Any, Any]:
+def _read_table(
+    table: str, run: Run, fingerprints: dict[str, str], ignore: set[str]
+) -> dict[Any, Any]:
     if table == "rejects":
-        # What was refused in one attempt and decoded in a later one counts as decoded.
-        # Of several attempts the last one counts.
-        decoded = _stored(run, "pixels", fingerprints["pixels"], ignore)
-        tables = list(_files(run.table(table) / fingerprints["pixels"]))
+        # A photo that was rejected in one attempt and decoded in a later one counts as decoded;
+        # else its last attempt counts.
+        decoded = _read_parts(run, "pixels", fingerprints["pixels"], ignore)
+        tables = list(_read_files(run.table(table) / fingerprints["pixels"]))
         if not tables:
             return {}
-        refused = pa.concat_tables(tables)
-        last = refused.group_by(["path", "length"]).aggregate([("attempt", "max")])
+        rejected = pa.concat_tables(tables)
+        last = rejected.group_by(["path", "length"]).aggregate([("attempt", "max")])
         last = last.rename_columns({"attempt_max": "attempt"})
         keys = ["path", "length", "attempt"]
-        refused = refused.join(last.select(keys), keys, join_type="left semi")
-        rows = _keyed([refused], PARTS[table], ignore | {"attempt"})
+        rejected = rejected.join(last.select(keys), keys, join_type="left semi")
+        rows = _key_rows([rejected], PARTS[table], ignore | {"attempt"})
         return {key: row for key, row in rows.items() if key not in decoded}
     if table in PARTS:
-        return _stored(run, table, fingerprints[table], ignore)
-    snapshot = find(run.table(table), fingerprints[table])
+        return _read_parts(run, table, fingerprints[table], ignore)
+    snapshot = find_snapshot(run.table(table), fingerprints[table])
     assert snapshot is not None, (table, fingerprints[table])
     if table in SNAPSHOTS:
-        return _keyed([_parquet(snapshot.location / SNAPSHOTS[table])], ("path",), ignore)
+        return _key_rows([_read_parquet(snapshot.location / SNAPSHOTS[table])], ("path",), ignore)
     if table == "pca":
-        return _scored(snapshot.location)
-    predictions = _keyed(_files(snapshot.location / "predictions"), ("path",), ignore)
+        return _read_scores(snapshot.location)
+    predictions = _key_rows(_read_files(snapshot.location / "predictions"), ("path",), ignore)
     return {
         key: (*(value for name, value in row if name != "probability"), dict(row)["probability"])
         for key, row in predictions.items()
     }
 
 
-def _stored(run: Run, table: str, fingerprint: str, ignore: set[str]) -> dict[Any, Any]:
-    return _keyed(_files(run.table(table) / fingerprint), PARTS[table], ignore)
+def _read_parts(run: Run, table: str, fingerprint: str, ignore: set[str]) -> dict[Any, Any]:
+    return _key_rows(_read_files(run.table(table) / fingerprint), PARTS[table], ignore)
 
 
-def _keyed(
+def _key_rows(
     tables: Iterable[pa.Table], keys: tuple[str, ...], ignore: set[str]
 ) -> dict[Any, tuple[tuple[str, Any], ...]]:
     rows: dict[Any, tuple[tuple[str, Any], ...]] = {}
     for table in tables:
         for row in table.drop_columns(sorted(ignore & set(table.column_names))).to_pylist():
             key = tuple(row[name] for name in keys)
-            frozen = tuple((name, _hashed(value)) for name, value in row.items())
+            frozen = tuple((name, _freeze(value)) for name, value in row.items())
             assert rows.setdefault(key, frozen) == frozen, f"two rows of {key} differ"
     return rows
 
 
-def _hashed(value: Any) -> Any:
+def _freeze(value: Any) -> Any:
     if isinstance(value, bytes):
         return hashlib.sha256(value).hexdigest()
     if isinstance(value, list):
@@ -111,9 +113,9 @@ def _hashed(value: Any) -> Any:
     return value
 
 
-def _scored(snapshot: Location) -> dict[Any, Any]:
-    """Scores by image_id, and those of the CSV by path, as shares of the greatest; its words."""
-    tables = pa.concat_tables(_files(snapshot / SCORES))
+def _read_scores(snapshot: Location) -> dict[Any, Any]:
+    """Read the scores by image_id, and the CSV's by path, as shares of the greatest; its words."""
+    tables = pa.concat_tables(_read_files(snapshot / SCORES))
     scores = np.array(tables["scores"].to_pylist(), np.float64)
     greatest = np.abs(scores).max()
     rows: dict[Any, Any] = dict(zip(tables["image_id"].to_pylist(), scores / greatest, strict=True))
@@ -124,20 +126,21 @@ def _scored(snapshot: Location) -> dict[Any, Any]:
     return rows
 
 
-def _close(one: Any, other: Any) -> bool:
+def _is_close(one: Any, other: Any) -> bool:
     if isinstance(one, np.ndarray):
         return bool(np.abs(one - other).max() <= SCORE_TOLERANCE)
     if isinstance(one, tuple) and isinstance(one[-1], float):
-        return one[:-1] == other[:-1] and abs(one[-1] - other[-1]) <= PROBABILITY_TOLERANCE
+        difference = abs(one[-1] - other[-1])
+        return bool(one[:-1] == other[:-1] and difference <= PROBABILITY_TOLERANCE)
     return bool(one == other)
 
 
-def _files(folder: Location) -> Iterator[pa.Table]:
-    """Every Parquet file whose name does not begin with ``_`` or ``.``, as other readers do."""
+def _read_files(folder: Location) -> Iterator[pa.Table]:
+    """Read the Parquet files that other readers see: no name begins with ``_`` or ``.``."""
     for path in sorted(entry.path for entry in folder.list_files()):
         if not any(part.startswith(("_", ".")) for part in path.split("/")):
-            yield _parquet(folder / path)
+            yield _read_parquet(folder / path)
 
 
-def _parquet(file: Location) -> pa.Table:
+def _read_parquet(file: Location) -> pa.Table:
     return pq.ParquetFile(io.BytesIO(file.read())).read()

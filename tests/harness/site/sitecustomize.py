@@ -1,10 +1,11 @@
 """What a test adds to the Python processes of a run, through PYTHONPATH: it counts, and it kills.
 
-``FAULT_COUNTS`` is a folder: its file ``passes`` grows by a byte for each photo that is pushed
-through a network. ``FAULT``, if set, is a JSON object: the ``at``-th time, over all processes of
-all runs, that Python's audit ``event`` names a path that ``match`` is found in, ``victim`` is
-killed, or without one this process waits for the file ``until``. The victim ``driver_itself``
-is struck where the driver meets the path; the others where a Spark task does.
+``FAULT_COUNTS`` is a folder. Its file ``passes`` grows by a byte for each photo that is pushed
+through a network. ``FAULT``, if set, is a JSON object: Python's audit ``event``, a pattern
+``match`` of the path that the event names, and ``at``. When such an event happens for the ``at``-th
+time, over all processes of all runs, ``victim`` is killed; without a victim this process waits for
+the file ``until``. The victim ``driver_itself`` is struck where the driver meets the path, the
+others where a Spark task does.
 """
 
 import importlib.util
@@ -14,7 +15,12 @@ import re
 import signal
 import sys
 import time
+from collections.abc import Callable, Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 _COUNTS = Path(os.environ["FAULT_COUNTS"])
 _FAULT = json.loads(os.environ.get("FAULT", "null"))
@@ -25,10 +31,13 @@ _LEVELS = {"driver_itself": 0, "worker": 0, "executor": 2, "driver": 3}
 #: Python workers are forked by a daemon: PySpark's or the project's
 _IN_TASK = any(argument.endswith("daemon") for argument in sys.orig_argv)
 _POLL_SECONDS = 0.2
+_COUNTED = "helpers.network.inference"
+
+_Compute = Callable[[Any, Sequence[Any]], Any]
 
 
-def _add(name, count):
-    """Append bytes to a count, and tell its new value: no two processes are told the same."""
+def _add(name: str, count: int) -> int:
+    """Append bytes to a count and return its new value: no two processes get the same."""
     descriptor = os.open(_COUNTS / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     try:
         os.write(descriptor, b"." * count)
@@ -37,7 +46,8 @@ def _add(name, count):
         os.close(descriptor)
 
 
-def _above(levels):
+def _find_ancestor(levels: int) -> int:
+    """Find the process that is ``levels`` above this one."""
     pid = os.getpid()
     for _ in range(levels):
         # The name of a process, in brackets, may hold blanks.
@@ -45,7 +55,8 @@ def _above(levels):
     return pid
 
 
-def _watch(event, arguments):
+def _strike(event: str, arguments: tuple[Any, ...]) -> None:
+    """Kill or wait if this event is the one that the fault names."""
     if event != _FAULT["event"] or (_FAULT.get("victim") == "driver_itself") == _IN_TASK:
         return
     path = arguments[_PATH_AT[event]]
@@ -55,39 +66,43 @@ def _watch(event, arguments):
         return
     _add("struck", 1)
     if "victim" in _FAULT:
-        os.kill(_above(_LEVELS[_FAULT["victim"]]), signal.SIGKILL)
+        os.kill(_find_ancestor(_LEVELS[_FAULT["victim"]]), signal.SIGKILL)
         return
     while not Path(_FAULT["until"]).exists():
         time.sleep(_POLL_SECONDS)
 
 
-class _Counting:
-    """Finds ``helpers.network.inference`` as Python would, and has its passes counted."""
+class _CountingFinder(MetaPathFinder):
+    """Finds the module of the engines as Python would, and has its passes counted."""
 
-    def find_spec(self, name, *_):
-        if name != "helpers.network.inference":
+    def find_spec(
+        self, name: str, _path: Sequence[str] | None, _target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if name != _COUNTED:
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
-        execute = spec.loader.exec_module
+        assert spec is not None
+        loader: Any = spec.loader
+        execute = loader.exec_module
 
-        def execute_and_count(module):
+        def execute_and_count(module: Any) -> None:
             execute(module)
             for engine in (module.OpenvinoEngine, module.KerasEngine):
-                engine.features = _counted(engine.features)
+                engine.compute = _count_passes(engine.compute)
 
-        spec.loader.exec_module = execute_and_count
+        loader.exec_module = execute_and_count
         return spec
 
 
-def _counted(features):
-    def counted(self, photos):
+def _count_passes(compute: _Compute) -> _Compute:
+    def compute_and_count(engine: Any, photos: Sequence[Any]) -> Any:
         _add("passes", len(photos))
-        return features(self, photos)
+        return compute(engine, photos)
 
-    return counted
+    return compute_and_count
 
 
-sys.meta_path.insert(0, _Counting())
+sys.meta_path.insert(0, _CountingFinder())
 if _FAULT:
-    sys.addaudithook(_watch)
+    sys.addaudithook(_strike)

@@ -5,17 +5,21 @@ Python imports one ``sitecustomize`` alone: where a test brings its own, workers
 """
 
 import os
+import socket
 import sys
+from collections.abc import Callable
+
+Task = Callable[[socket.socket, bool], int]
 
 
-def _measure():
+def _save_coverage_after_tasks() -> None:
     """In a new worker: save what was covered at the end of each task."""
     import coverage
     from pyspark import daemon
 
-    run_task = daemon.worker
+    run_task: Task = daemon.worker
 
-    def worker(sock, authenticated):
+    def worker(sock: socket.socket, authenticated: bool) -> int:
         try:
             return run_task(sock, authenticated)
         finally:
@@ -26,4 +30,4 @@ def _measure():
 
 
 if "helpers.spark.worker_daemon" in sys.orig_argv:
-    os.register_at_fork(after_in_child=_measure)
+    os.register_at_fork(after_in_child=_save_coverage_after_tasks)
