@@ -1,4 +1,4 @@
-"""Every command of the README runs, or its block says why it cannot run here.
+"""Every command of the README runs, and its Python, or the block says why it cannot run here.
 
 A block that cannot run has a comment on the line above its fence, which the page does not show::
 
@@ -15,28 +15,28 @@ from pathlib import Path
 
 import pytest
 
-from helpers.storage.location import project_root
-
-PROJECT = project_root()
+PROJECT = Path(__file__).parents[2]
 SECONDS = 600
 
 _FENCE = re.compile(
-    r"(?:^<!-- not run:(?P<reason>[^\n]*)-->\n+)?^```bash\n(?P<commands>.*?)^```$",
+    r"(?:^<!-- not run:(?P<reason>[^\n]*)-->\n+)?"
+    r"^```(?P<language>bash|python)\n(?P<code>.*?)^```$",
     re.DOTALL | re.MULTILINE,
 )
 
 
 @dataclass(frozen=True)
 class Block:
-    """Commands of one fence: all of them run, in order, in one shell."""
+    """The code of one fence: commands run in one shell, in order."""
 
     line: int
-    commands: str
+    language: str
+    code: str
     reason: str | None
 
 
-def blocks(page: str) -> list[Block]:
-    """The blocks of a Markdown page.
+def read_blocks(page: str) -> list[Block]:
+    """Read the blocks of a Markdown page.
 
     Raises
     ------
@@ -45,22 +45,22 @@ def blocks(page: str) -> list[Block]:
     """
     found = []
     for fence in _FENCE.finditer(page):
-        line = page[: fence.start("commands")].count("\n") + 1
+        line = page[: fence.start("code")].count("\n") + 1
         reason = fence["reason"]
         if reason is not None and not reason.strip():
             raise ValueError(f"line {line}: a block is left out without a reason")
-        found.append(Block(line, fence["commands"], reason and reason.strip()))
+        found.append(Block(line, fence["language"], fence["code"], reason and reason.strip()))
     return found
 
 
-BLOCKS = blocks((PROJECT / "README.md").read_text(encoding="utf-8"))
+BLOCKS = read_blocks((PROJECT / "README.md").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project's files as a fresh clone has them, with this environment as its own.
 
-    make finds its stamps there, and installs nothing.
+    make finds its stamps there, so it installs the kernel and no package.
     """
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     tracked = subprocess.run(listing, cwd=PROJECT, check=True, capture_output=True, text=True)
@@ -71,20 +71,27 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copy2(PROJECT / name, copy / name)
     (copy / ".venv").mkdir()
     for part in Path(sys.prefix).glob("[!.]*"):
-        (copy / ".venv" / part.name).symlink_to(part)
-    for stamp in (".laptop", ".dev"):
+        if part.name == "share":  # the kernel is installed there
+            shutil.copytree(part, copy / ".venv" / part.name)
+        else:
+            (copy / ".venv" / part.name).symlink_to(part)
+    for stamp in (".base", ".dev"):
         (copy / ".venv" / stamp).touch()
     return copy
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: f"line-{block.line}")
 def test_the_block_runs(block: Block, clone: Path) -> None:
-    subprocess.run(["bash", "-n", "-c", block.commands], check=True)
+    shell: list[str | Path] = ["bash", "-euo", "pipefail", "-c"]
+    if block.language == "python":
+        shell = [clone / ".venv" / "bin" / "python", "-c"]
+    else:
+        subprocess.run(["bash", "-n", "-c", block.code], check=True)
     if block.reason:
         pytest.skip(block.reason)
-    assert "make test" not in block.commands, "these tests would run themselves: say so above it"
+    assert "make test" not in block.code, "these tests would run themselves: say so above it"
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", block.commands],
+        [*shell, block.code],
         cwd=clone,
         env={**_plain_environment(), "PYTHONPATH": str(clone)},
         stdin=subprocess.DEVNULL,
@@ -107,17 +114,21 @@ def test_some_block_runs() -> None:
 
 def test_a_page_is_read_block_by_block() -> None:
     page = (
-        "# A\n```bash\none\ntwo\n```\n```python\nnone\n```\n"
-        "<!-- not run: far away -->\n```bash\nthree\n```\n"
+        "# A\n```bash\none\ntwo\n```\n```text\nnone\n```\n"
+        "<!-- not run: far away -->\n```bash\nthree\n```\n```python\nfour\n```\n"
     )
-    assert blocks(page) == [Block(3, "one\ntwo\n", None), Block(11, "three\n", "far away")]
+    assert read_blocks(page) == [
+        Block(3, "bash", "one\ntwo\n", None),
+        Block(11, "bash", "three\n", "far away"),
+        Block(14, "python", "four\n", None),
+    ]
 
 
 def test_a_block_left_out_without_a_reason_is_refused() -> None:
     with pytest.raises(ValueError, match="line 3: a block is left out without a reason"):
-        blocks("<!-- not run: -->\n```bash\none\n```\n")
+        read_blocks("<!-- not run: -->\n```bash\none\n```\n")
 
 
 def test_a_comment_elsewhere_leaves_no_block_out() -> None:
     page = "<!-- not run: far away -->\nText.\n\n```bash\none\n```\n"
-    assert blocks(page) == [Block(5, "one\n", None)]
+    assert read_blocks(page) == [Block(5, "bash", "one\n", None)]
