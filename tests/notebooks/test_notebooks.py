@@ -1,19 +1,18 @@
 """The committed notebooks: their form, and that they were executed, in order and cleanly."""
 
+import ast
 import re
 
 import nbformat
 import pytest
 from nbformat import NotebookNode
 
+from helpers import runner
 from helpers.parameters import NOTEBOOKS, declared
-from helpers.storage.location import project_root
 
-FOLDER = project_root() / "notebooks"
-
-MOST_CELLS, FEWEST_CELLS = 16, 8
-MOST_LINES = 130
-MOST_LINES_A_CELL = 30
+MIN_CELLS, MAX_CELLS = 8, 16  # of code
+MAX_LINES = 130
+MAX_LINES_PER_CELL = 30
 UNWANTED = ("[Stage ", "FloatProgress", "Traceback", "WARN", "Warning", "/home/", "/root/", "/tmp/")
 
 
@@ -24,9 +23,10 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def notebook(name: str) -> NotebookNode:
-    read = nbformat.read(FOLDER / f"{name}.ipynb", 4)
-    nbformat.validate(read)
-    return read
+    file = runner.find_notebooks() / f"{name}.ipynb"
+    notebook: NotebookNode = nbformat.read(file, 4)  # type: ignore[no-untyped-call]
+    nbformat.validate(notebook)
+    return notebook
 
 
 @pytest.fixture
@@ -45,26 +45,29 @@ def text(code: list[NotebookNode]) -> str:
     )
 
 
-def test_the_kernel_is_the_one_of_emr(notebook: NotebookNode) -> None:
+def test_the_kernel_is_named_as_on_emr(notebook: NotebookNode) -> None:
     assert notebook.metadata.kernelspec.name == "pysparkkernel"
     assert notebook.metadata.language_info.name == "python"
 
 
 def test_it_is_short_and_defines_nothing(code: list[NotebookNode]) -> None:
     lines = [line for cell in code for line in cell.source.splitlines()]
-    assert FEWEST_CELLS <= len(code) <= MOST_CELLS
-    assert len(lines) <= MOST_LINES
-    assert max(cell.source.count("\n") + 1 for cell in code) <= MOST_LINES_A_CELL
+    assert MIN_CELLS <= len(code) <= MAX_CELLS
+    assert len(lines) <= MAX_LINES
+    assert max(cell.source.count("\n") + 1 for cell in code) <= MAX_LINES_PER_CELL
     assert not [line for line in lines if re.match(r"\s*(def|class|async def)\b", line)]
 
 
 def test_the_parameters_are_the_declared_ones(name: str, code: list[NotebookNode]) -> None:
     assert code[0].metadata.tags == ["parameters"]
-    namespace: dict[str, object] = {}
-    exec(code[0].source, namespace)  # literals alone, as the next test holds
-    del namespace["__builtins__"]
-    assert namespace == declared(name)
-    assert list(namespace) == list(declared(name))
+    values = {}
+    for statement in ast.parse(code[0].source).body:
+        assert isinstance(statement, ast.Assign)
+        [target] = statement.targets
+        assert isinstance(target, ast.Name)
+        values[target.id] = ast.literal_eval(statement.value)
+    assert values == declared(name)
+    assert list(values) == list(declared(name))
 
 
 def test_each_parameter_is_a_literal_with_a_comment(code: list[NotebookNode]) -> None:
@@ -89,11 +92,11 @@ def test_the_first_cell_says_what_it_reads_writes_and_takes(notebook: NotebookNo
         assert word in opening
 
 
-def test_the_last_cell_links_the_neighbours(name: str, notebook: NotebookNode) -> None:
+def test_the_last_cell_links_the_neighbors(name: str, notebook: NotebookNode) -> None:
     position = NOTEBOOKS.index(name)
-    for neighbour in NOTEBOOKS[max(0, position - 1) : position + 2]:
-        if neighbour != name:
-            assert f"({neighbour}.ipynb)" in notebook.cells[-1].source
+    for neighbor in NOTEBOOKS[max(0, position - 1) : position + 2]:
+        if neighbor != name:
+            assert f"({neighbor}.ipynb)" in notebook.cells[-1].source
 
 
 def test_it_was_executed_in_order(code: list[NotebookNode]) -> None:

@@ -1,4 +1,4 @@
-"""The five notebooks on the sample photos, by the one command that the README names."""
+"""The five notebooks on the sample photos, with the one command that the README names."""
 
 import json
 import re
@@ -6,15 +6,17 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pandas as pd
 import pytest
 
+from helpers import runner
 from helpers.parameters import NOTEBOOKS
-from helpers.storage.location import project_root
 
-PROJECT = project_root()
+FOLDER = runner.find_notebooks()
+COMMAND = (sys.executable, "-m", "helpers", "run")
 SECONDS = 600
 
 
@@ -22,10 +24,8 @@ SECONDS = 600
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A run's folder, and what the command said."""
     folder = tmp_path_factory.mktemp("run")
-    parameters = PROJECT / "notebooks" / "params" / "sample.yaml"
-    command = [sys.executable, "-m", "helpers", "run", "--params", parameters]
     done = subprocess.run(
-        [*command, "-p", "RUN_URI", folder],
+        [*COMMAND, "--params", FOLDER / "params" / "sample.yaml", "-p", "RUN_URI", folder],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -36,11 +36,16 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 
 @pytest.fixture
-def manifest(finished: tuple[Path, str]) -> dict:
-    return json.loads((finished[0] / "manifest.json").read_text())
+def manifest(finished: tuple[Path, str]) -> dict[str, Any]:
+    return read_manifest(finished[0])
 
 
-def test_every_photo_is_accounted_for(manifest: dict) -> None:
+def read_manifest(folder: Path) -> dict[str, Any]:
+    manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+    return manifest
+
+
+def test_every_photo_is_accounted_for(manifest: dict[str, Any]) -> None:
     counts = manifest["counts"]
     assert counts["found"] == counts["images"] + sum(counts["skipped"].values())
     assert counts["images"] == counts["pixels"] + sum(counts["rejects"].values())
@@ -49,19 +54,19 @@ def test_every_photo_is_accounted_for(manifest: dict) -> None:
     assert counts["duplicates"] == 2
 
 
-def test_the_classifier_has_learned_something(manifest: dict) -> None:
-    merit = manifest["classify"]
-    chance = max(value["accuracy"] for value in merit["baselines"].values())
-    assert merit["split"] == "blocked"
-    assert merit["accuracy"] > 0.75 > 4 * chance
+def test_the_classifier_has_learned_something(manifest: dict[str, Any]) -> None:
+    metrics = manifest["classify"]
+    chance = max(value["accuracy"] for value in metrics["baselines"].values())
+    assert metrics["split"] == "blocked"
+    assert metrics["accuracy"] > 0.75 > 4 * chance
 
 
-def test_the_components_reach_the_share_of_variance_asked_for(manifest: dict) -> None:
+def test_the_components_reach_the_share_of_variance_asked_for(manifest: dict[str, Any]) -> None:
     assert 0.9 <= manifest["pca"]["explained_variance"] < 0.95
 
 
 def test_the_csv_has_a_row_for_each_photo_decoded(
-    finished: tuple[Path, str], manifest: dict
+    finished: tuple[Path, str], manifest: dict[str, Any]
 ) -> None:
     [file] = finished[0].glob("pca/*/pca_features.csv")
     table = pd.read_csv(file)
@@ -74,12 +79,14 @@ def test_other_parameters_down_to_one_component(finished: tuple[Path, str], tmp_
     again = tmp_path / "run"
     shutil.copytree(finished[0], again)
     chosen = ["-p", "COMPONENTS", "1", "-p", "SPLIT", "random", "-p", "CLASSIFIER", "random_forest"]
-    command = [sys.executable, "-m", "helpers", "run", "--only", "04_pca", "05_classify"]
     done = subprocess.run(
-        [*command, "-p", "RUN_URI", again, *chosen], capture_output=True, text=True, timeout=SECONDS
+        [*COMMAND, "--only", "04_pca", "05_classify", "-p", "RUN_URI", again, *chosen],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    manifest = json.loads((again / "manifest.json").read_text())
+    manifest = read_manifest(again)
     assert manifest["pca"]["components"] == 1
     assert (manifest["classify"]["split"], manifest["classify"]["classifier"]) == (
         "random",
@@ -101,19 +108,30 @@ def test_the_report_needs_no_other_host(finished: tuple[Path, str]) -> None:
     assert "<script" not in page
 
 
+def test_03_prints_the_hash_of_the_networks_weights(finished: tuple[Path, str]) -> None:
+    [network] = finished[0].glob("networks/*/_manifest.json")
+    printed = "".join(read_outputs(finished[0] / "notebooks" / "03_featurize.ipynb"))
+    assert json.loads(network.read_text())["weights_sha256"] in printed
+
+
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_the_committed_notebook_says_what_a_run_says(name: str, finished: tuple[Path, str]) -> None:
     """The same words and figures in the same cells; numbers may differ by rounding and time."""
-    committed = nbformat.read(PROJECT / "notebooks" / f"{name}.ipynb", 4)
-    executed = nbformat.read(finished[0] / "notebooks" / f"{name}.ipynb", 4)
-    assert said(committed) == said(executed)
+    committed = read_outputs(FOLDER / f"{name}.ipynb")
+    executed = read_outputs(finished[0] / "notebooks" / f"{name}.ipynb")
+    assert list(map(mask_numbers, committed)) == list(map(mask_numbers, executed))
 
 
-def said(notebook: nbformat.NotebookNode) -> list[list[str]]:
-    """What each code cell printed and drew, numbers and fingerprints left out."""
-    texts = [
+def read_outputs(file: Path) -> list[str]:
+    """What each code cell printed and drew."""
+    notebook = nbformat.read(file, 4)  # type: ignore[no-untyped-call]
+    return [
         "".join(output.get("text", "[figure]") for output in cell.outputs)
         for cell in notebook.cells
         if cell.cell_type == "code" and "injected-parameters" not in cell.metadata.get("tags", [])
     ]
-    return [re.sub(r"\b[0-9a-f]{16}\b|[-+]?[\d.,]+|\s+", " ", text).split() for text in texts]
+
+
+def mask_numbers(text: str) -> list[str]:
+    """The words of a text, without numbers and fingerprints."""
+    return re.sub(r"\b[0-9a-f]{16}\b|[-+]?[\d.,]+|\s+", " ", text).split()

@@ -13,20 +13,32 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import nbformat
 import papermill
 import psutil
 import pyarrow as pa
 import pytest
+from harness.notebooks import (
+    list_printed,
+    make_figure,
+    make_notebook,
+    make_printed,
+    make_text_cell,
+    read_notebook,
+    write_notebook,
+)
 from moto import mock_aws
 
 from helpers import runner
-from helpers.__main__ import FAILED, INTERRUPTED, OK, REFUSED, main
+from helpers.cli import FAILED, INTERRUPTED, OK, REFUSED, main
+from helpers.kernel import spec
 from helpers.parameters import NOTEBOOKS, Parameters, declared
 from helpers.report import rejects
-from helpers.run import schemas
-from helpers.run.manifest import FORMAT, Record, Run
-from helpers.stages import ingest, preprocess
+from helpers.report.page import write_page
+from helpers.report.summary import summarize
+from helpers.run import results, schemas
+from helpers.run.manifest import FORMAT, PREPROCESS, Record, Run
+from helpers.stages.ingest import ingest
+from helpers.stages.preprocess import fingerprint_pixels
 from helpers.storage import s3
 from helpers.storage.location import Location, locate
 
@@ -65,18 +77,6 @@ MANIFEST = {
 }
 
 
-def notebook(*cells: str) -> nbformat.NotebookNode:
-    """A notebook of code cells; the first one holds the parameters."""
-    written = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(source) for source in cells],
-        metadata={
-            "kernelspec": {"display_name": "PySpark", "language": "python", "name": "pysparkkernel"}
-        },
-    )
-    written.cells[0].metadata["tags"] = ["parameters"]
-    return written
-
-
 @pytest.fixture
 def notebooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of five small notebooks in place of the project's; each prints its parameters."""
@@ -85,8 +85,9 @@ def notebooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in NOTEBOOKS:
         defaults = "\n".join(f"{key} = {value!r}" for key, value in declared(name).items())
         shown = ", ".join(f"{key}={{{key}!r}}" for key in declared(name))
-        nbformat.write(notebook(defaults, f'print(f"{shown}")'), folder / f"{name}.ipynb")
-    monkeypatch.setattr(runner, "notebooks_folder", lambda: folder)
+        made = make_notebook(defaults, f'print(f"{shown}")')
+        write_notebook(made, folder / f"{name}.ipynb")
+    monkeypatch.setattr(runner, "find_notebooks", lambda: folder)
     return folder
 
 
@@ -106,13 +107,6 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def write_manifest(place: Location, manifest: dict[str, Any] = MANIFEST) -> None:
     (place / "manifest.json").write(json.dumps(manifest).encode())
-
-
-def texts(path: Path) -> list[str]:
-    """What the cells of an executed notebook printed."""
-    executed = nbformat.read(path, 4)
-    outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]
-    return [output.text for output in outputs if output.output_type == "stream"]
 
 
 class TestParameters:
@@ -210,24 +204,26 @@ class TestExecute:
     def test_a_notebook_is_run_with_parameters(self, notebooks: Path, tmp_path: Path) -> None:
         output = tmp_path / "out.ipynb"
         runner.execute(notebooks / "05_classify.ipynb", output, {"SEED": 7})
-        assert texts(output) == [
+        assert list_printed(read_notebook(output)) == [
             "RUN_URI='runs/sample', SEED=7, PCA='current', CLASSIFIER='logistic_regression'\n"
         ]
 
     def test_a_failing_cell_is_named_and_the_notebook_kept(self, tmp_path: Path) -> None:
         source, output = tmp_path / "failing.ipynb", tmp_path / "out.ipynb"
-        nbformat.write(notebook("A = 1", "print(A)", "raise ValueError('no fruit')", "2"), source)
+        write_notebook(
+            make_notebook("A = 1", "print(A)", "raise ValueError('no fruit')", "2"), source
+        )
         with pytest.raises(runner.NotebookError) as caught:
             runner.execute(source, output, {})
         assert str(caught.value) == "failing failed in cell [3]\nValueError: no fruit"
-        assert texts(output) == ["1\n"]
+        assert list_printed(read_notebook(output)) == ["1\n"]
 
     def test_java_frames_do_not_bury_an_error(self, tmp_path: Path) -> None:
         source, output = tmp_path / "failing.ipynb", tmp_path / "out.ipynb"
         message = (
             "o1.save\n: IOException: full\n\tat a.B.c(B.java:1)\nCaused by: D: x\n\t... 75 more\n"
         )
-        nbformat.write(notebook("A = 1", f"raise ValueError({message!r})"), source)
+        write_notebook(make_notebook("A = 1", f"raise ValueError({message!r})"), source)
         with pytest.raises(runner.NotebookError) as caught:
             runner.execute(source, output, {})
         assert str(caught.value).splitlines()[1:] == [
@@ -239,24 +235,24 @@ class TestExecute:
 
     def test_a_dead_kernel_is_told_from_a_failing_cell(self, tmp_path: Path) -> None:
         source, output = tmp_path / "dying.ipynb", tmp_path / "out.ipynb"
-        nbformat.write(notebook("A = 1", "print(A)", "import os; os._exit(1)"), source)
+        write_notebook(make_notebook("A = 1", "print(A)", "import os; os._exit(1)"), source)
         with pytest.raises(runner.NotebookError) as caught:
             runner.execute(source, output, {})
         first, second = str(caught.value).split("\n")
         assert first == "dying failed in cell [3]"
         assert second.startswith("DeadKernelError: the kernel's process died")
-        assert texts(output) == ["1\n"]
+        assert list_printed(read_notebook(output)) == ["1\n"]
 
     def test_a_missing_kernel_is_named_with_its_cure(
         self, notebooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(runner.spec, "NAME", "nosuchkernel")
+        monkeypatch.setattr(spec, "NAME", "nosuchkernel")
         with pytest.raises(runner.NotebookError, match=r"install nosuchkernel by `.* install`"):
             runner.execute(notebooks / "01_ingest.ipynb", tmp_path / "out.ipynb", {})
 
     def test_an_interrupt_ends_the_kernel_as_well(self, tmp_path: Path) -> None:
         source, output = tmp_path / "slow.ipynb", tmp_path / "out.ipynb"
-        nbformat.write(notebook("A = 1", "import time; time.sleep(600)"), source)
+        write_notebook(make_notebook("A = 1", "import time; time.sleep(600)"), source)
         script = (
             "import signal, sys; from pathlib import Path; from helpers import runner\n"
             "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
@@ -292,7 +288,9 @@ class TestRun:
         given = ["-p", "RUN_URI", str(place), "-p", "LIMIT", "4", "-p", "SEED", "3"]
         code = main(["run", *given, "--only", "05_classify", "01_ingest"])
         assert code == OK
-        executed = {path.name: texts(path) for path in (place / "notebooks").iterdir()}
+        executed = {
+            path.name: list_printed(read_notebook(path)) for path in (place / "notebooks").iterdir()
+        }
         assert executed == {
             "01_ingest.ipynb": [
                 f"SOURCE_URI='data_sample', RUN_URI='{place}', LABEL_LEVEL=1, LIMIT=4, "
@@ -315,8 +313,8 @@ class TestRun:
     def test_a_failing_cell_fails_the_run(
         self, notebooks: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        failing = notebook("RUN_URI = ''", "raise ValueError('a\\nb')")
-        nbformat.write(failing, notebooks / "02_preprocess.ipynb")
+        failing = make_notebook("RUN_URI = ''", "raise ValueError('a\\nb')")
+        write_notebook(failing, notebooks / "02_preprocess.ipynb")
         place = tmp_path / "run"
         code = main(["run", "-p", "RUN_URI", str(place), "--only", "02_preprocess", "03_featurize"])
         assert code == FAILED
@@ -358,14 +356,14 @@ class TestRun:
         def interrupted(*_: object) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(runner, "run", interrupted)
+        monkeypatch.setattr(runner, "run_notebooks", interrupted)
         assert main(["run"]) == INTERRUPTED
         assert "goes on where it stopped" in capsys.readouterr().err
 
     def test_a_wheel_holds_no_notebooks(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        monkeypatch.setattr(runner, "root", lambda: None)
+        monkeypatch.setattr(runner, "project_root", lambda: None)
         assert main(["run", "-p", "RUN_URI", str(tmp_path / "run")]) == FAILED
         assert "the notebooks are not on this machine" in capsys.readouterr().err
 
@@ -380,8 +378,8 @@ class TestRun:
         assert said[-1].split() == ["Report", f"s3://{bucket}/run/report.html"]
 
     def test_a_bucket_keeps_a_failed_notebook(self, notebooks: Path, bucket: str) -> None:
-        failing = notebook("RUN_URI = ''", "raise ValueError('no fruit')")
-        nbformat.write(failing, notebooks / "01_ingest.ipynb")
+        failing = make_notebook("RUN_URI = ''", "raise ValueError('no fruit')")
+        write_notebook(failing, notebooks / "01_ingest.ipynb")
         place = locate(f"s3://{bucket}/run")
         with pytest.raises(runner.NotebookError, match="no fruit"):
             runner.run_notebooks({"RUN_URI": place.uri}, ["01_ingest"], lambda _: None)
@@ -390,7 +388,7 @@ class TestRun:
 
 class TestSummary:
     def test_it_says_what_became_of_every_photo(self) -> None:
-        assert report.summary(MANIFEST) == [
+        assert summarize(MANIFEST) == [
             ("Photos", "1,234 found: 1,230 taken, 4 skipped: 3 hidden, 1 limit"),
             ("Rejected", "10: 1 empty, 9 truncated"),
             ("Duplicates", "2 (same bytes under another path)"),
@@ -401,17 +399,17 @@ class TestSummary:
                 "Baselines",
                 "7.0%, macro F1 0.010 (majority_class); 6.0%, macro F1 0.050 (shuffled_labels)",
             ),
-            ("02_preprocess", "2.0 s, 1,230 photos, 603 a second"),
+            ("02_preprocess", "2.0 s, 1,230 photos, 603 per second"),
         ]
 
     def test_it_says_no_more_than_the_stages_that_finished(self) -> None:
-        assert report.summary({"format": FORMAT, "history": []}) == []
+        assert summarize({"format": FORMAT, "history": []}) == []
         found = {"found": 2, "skipped": {}, "images": 2}
-        assert report.summary({"counts": found}) == [("Photos", "2 found: 2 taken, 0 skipped")]
+        assert summarize({"counts": found}) == [("Photos", "2 found: 2 taken, 0 skipped")]
 
     def test_random_weights_are_said_loudly(self) -> None:
         used = {"parameters": {"BACKBONE": "vgg16", "WEIGHTS": "random"}}
-        features = dict(report.summary({**MANIFEST, **used}))["Features"]
+        features = dict(summarize({**MANIFEST, **used}))["Features"]
         assert "weights random: THESE FEATURES MEAN NOTHING" in features
 
 
@@ -421,17 +419,15 @@ class TestReport:
         run = Run(locate(str(tmp_path / "<run>")))
         write_manifest(run.location)
         for name in ("03_featurize", "04_pca"):
-            executed = notebook("A = 1", "print('<b>shown</b>')")
-            executed.cells.insert(1, nbformat.v4.new_markdown_cell("Two fruits\nof *many*."))
-            executed.cells[2].outputs = [
-                nbformat.v4.new_output("stream", text="<b>shown</b>\n"),
-                nbformat.v4.new_output("display_data", {"image/png": PNG, "text/plain": "Figure"}),
-            ]
-            executed.cells.append(nbformat.v4.new_markdown_cell("Next: [04 PCA](04_pca.ipynb)"))
+            executed = make_notebook("A = 1", "print('<b>shown</b>')")
+            executed.cells.insert(1, make_text_cell("Two fruits\nof *many*."))
+            executed.cells[2].outputs = [make_printed("<b>shown</b>\n"), make_figure(PNG)]
+            executed.cells.append(make_text_cell("Next: [04 PCA](04_pca.ipynb)"))
             executed.metadata["papermill"] = {"end_time": "2026-01-02T03:04:05.678+00:00"}
-            place = run.location / "notebooks" / f"{name}.ipynb"
-            place.write(nbformat.writes(executed).encode())
-        return report.write(run).read().decode()
+            place = tmp_path / "<run>" / "notebooks" / f"{name}.ipynb"
+            place.parent.mkdir(exist_ok=True)
+            write_notebook(executed, place)
+        return write_page(run).read().decode()
 
     def test_it_needs_no_other_file_and_no_host(self, page: str) -> None:
         sources = re.findall(r"""(?:src|href|action|data)\s*=\s*["']?([^"'\s>]+)""", page)
@@ -463,14 +459,14 @@ class TestReport:
         assert "&lt;run&gt;" in page
         assert "<run>" not in page
 
-    def test_links_to_neighbours_stay_within_the_page(self, page: str) -> None:
+    def test_links_to_neighbors_stay_within_the_page(self, page: str) -> None:
         assert 'href="#04_pca">04 PCA</a>' in page
         assert page.count('id="04_pca"') == 1
         assert "ipynb)" not in page
 
     def test_a_run_without_notebooks_has_none(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match="no notebook was executed"):
-            report.write(Run(locate(str(tmp_path))))
+            write_page(Run(locate(str(tmp_path))))
 
 
 class TestRejects:
@@ -489,13 +485,13 @@ class TestRejects:
         source = folder_of({name: name.encode() for name in self.NAMES})
         run = Run(locate(str(tmp_path / "run")))
         parameters = Parameters(SOURCE_URI=str(source), RUN_URI=run.location.uri)
-        catalogue = ingest.ingest(parameters)
-        name = preprocess.pixels_fingerprint(parameters)
+        catalog = ingest(parameters).catalog
+        name = fingerprint_pixels(parameters)
         pixels, refused = results.open_pixels(run, name)
-        rows = {row["path"]: row for row in catalogue.images.to_pylist()}
+        rows = {row["path"]: row for row in catalog.images.to_pylist()}
 
         def reject(path: str, attempt: int, content: bytes | None, reason: str) -> dict[str, Any]:
-            key = {column: rows[path][column] for column in tables.KEY}
+            key = {column: rows[path][column] for column in schemas.KEY}
             detail = f"attempt {attempt}"
             extra = {"reason": reason, "detail": detail, "attempt": attempt, "content": content}
             return {**key, "image_id": None, **extra}
@@ -515,7 +511,7 @@ class TestRejects:
             refused.write(part, pa.Table.from_pylist(stored, schema=schemas.REJECTS.schema))
         good = [
             {
-                **{column: rows[path][column] for column in tables.KEY},
+                **{column: rows[path][column] for column in schemas.KEY},
                 "image_id": "0" * 64,
                 "height": 1,
                 "width": 1,
@@ -524,11 +520,11 @@ class TestRejects:
             for path in ("Test/good.jpg", "Test/passed later.jpg")
         ]
         pixels.write("part-3.parquet", pa.Table.from_pylist(good, schema=schemas.PIXELS.schema))
-        lineage = {"images": catalogue.fingerprint, "pixels": name}
-        run.finish(Record(preprocess.STAGE, "r", lineage, parameters.fingerprint_inputs("pixels")))
+        lineage = {"images": catalog.fingerprint, "pixels": name}
+        run.append(Record(PREPROCESS, "r", lineage, parameters.fingerprint_inputs("pixels")))
         return run
 
-    def test_the_live_rejects_are_written_out(self, run: Run, tmp_path: Path) -> None:
+    def test_the_rejects_that_count_are_exported(self, run: Run, tmp_path: Path) -> None:
         to = tmp_path / "out"
         assert rejects.export_rejects(run.location, to) == {"truncated": 3, "empty": 1}
         with (to / "rejects.csv").open(newline="", encoding="utf-8") as file:
@@ -581,7 +577,7 @@ class TestRejects:
         (tmp_path / "out").mkdir()
         (tmp_path / "out" / "mine.txt").write_text("mine")
         assert main(["rejects", run.location.uri, "--to", str(tmp_path / "out")]) == REFUSED
-        assert "--to must name an empty folder" in capsys.readouterr().err
+        assert "--to must be an empty folder, got" in capsys.readouterr().err
         assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
 
     def test_a_run_without_02_is_refused(
@@ -596,7 +592,7 @@ class TestHelp:
     @pytest.mark.parametrize("command", [[], ["run"], ["rejects"]])
     def test_help_loads_no_heavy_library(self, command: list[str]) -> None:
         script = (
-            "import sys\nfrom helpers.__main__ import main\n"
+            "import sys\nfrom helpers.cli import main\n"
             f"try: main({[*command, '--help']!r})\n"
             "except SystemExit as end: assert end.code == 0\n"
             "heavy = {'pyspark', 'papermill', 'nbconvert', 'numpy', 'pyarrow', 'boto3'}\n"
@@ -605,7 +601,7 @@ class TestHelp:
         done = subprocess.run(
             [sys.executable, "-c", script], capture_output=True, text=True, check=True
         )
-        assert done.stdout.startswith("usage: python -m helpers")
+        assert done.stdout.startswith("usage: fruit-features")
         assert done.stderr == "[]\n"
 
     def test_run_lists_every_parameter(self, capsys: pytest.CaptureFixture[str]) -> None:
