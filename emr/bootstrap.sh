@@ -57,7 +57,8 @@ log "checking $venv"
 # Modules that need pyspark are left out: it comes with the cluster, later.
 "${python[@]}" - <<'EOF'
 import boto3, keras, matplotlib, numpy, openvino, pandas, PIL, pyarrow, seaborn, sklearn
-import helpers.builder, helpers.engines, helpers.images, helpers.storage.s3
+import helpers.network.export, helpers.network.inference
+import helpers.photos.decode, helpers.storage.s3
 EOF
 
 log "ready: $(du -sh "$venv" | cut -f1) in $venv"

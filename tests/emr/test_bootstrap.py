@@ -1,4 +1,4 @@
-"""bootstrap.sh, run for real: bash, venv and pip, with ``aws`` and ``sudo`` replaced."""
+"""bootstrap.sh, really run: bash, venv and pip, with ``aws`` and ``sudo`` replaced."""
 
 import base64
 import hashlib
@@ -14,7 +14,7 @@ import pytest
 
 SCRIPT = Path(__file__).parents[2] / "emr" / "bootstrap.sh"
 RELEASE_URI = "s3://bucket/fruit-features/release"
-# What the script imports at its end, as distributions that hold nothing else.
+# What the script imports at its end: as distributions that hold nothing else, and as the project.
 DEPENDENCIES = {
     "boto3": "boto3",
     "keras": "keras",
@@ -29,9 +29,11 @@ DEPENDENCIES = {
 }
 PROJECT = {
     "helpers/__init__.py": "",
-    "helpers/builder.py": "import numpy",
-    "helpers/engines.py": "import openvino",
-    "helpers/images.py": "import PIL",
+    "helpers/network/__init__.py": "",
+    "helpers/network/export.py": "import numpy",
+    "helpers/network/inference.py": "import openvino",
+    "helpers/photos/__init__.py": "",
+    "helpers/photos/decode.py": "import PIL",
     "helpers/storage/__init__.py": "",
     "helpers/storage/s3.py": "import boto3",
 }
@@ -135,7 +137,7 @@ def test_it_builds_the_environment_anew(node: Node) -> None:
     assert "ready: " in done.stdout.splitlines()[-1]
     assert not stale.exists()
     python = node.venv / "bin" / "python"
-    question = "import helpers.network.export as b, sys; print(b.__file__, sys.version_info[:2])"
+    question = "import helpers as project, sys; print(project.__file__, sys.version_info[:2])"
     answer = subprocess.run(
         [python, "-I", "-c", question], capture_output=True, text=True, check=True
     )
@@ -172,7 +174,9 @@ def test_a_lock_without_hashes_fails(node: Node) -> None:
 
 
 def test_a_module_that_cannot_be_imported_fails(node: Node) -> None:
-    wheel(node.release, "fruit_features", PROJECT | {"helpers/engines.py": "import absent"})
+    wheel(
+        node.release, "fruit_features", PROJECT | {"helpers/network/inference.py": "import absent"}
+    )
     done = node.run()
     assert done.returncode != 0
     assert "ModuleNotFoundError: No module named 'absent'" in done.stderr
