@@ -18,6 +18,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from helpers import report
 from helpers.kernel import spec
+from helpers.kernel.manager import FileSocketKernelManager
 from helpers.parameters import NOTEBOOKS, Parameters, declared, refuse_unknown
 from helpers.storage.location import Folder, Location, locate, root
 from helpers.storage.run import Run
@@ -118,19 +119,20 @@ def notebooks_folder() -> Path:
 def execute(notebook: Path, output: Path, given: Mapping[str, Any]) -> None:
     """Execute one notebook with parameters; ``output`` is written cell by cell.
 
+    A kernel that does not come up is started a second time.
+
     Raises
     ------
     NotebookError
         If a cell fails, or the kernel is not there or dies.
     """
     try:
-        papermill.execute_notebook(
-            notebook,
-            output,
-            parameters=dict(given),
-            kernel_name=spec.NAME,
-            progress_bar=sys.stderr.isatty(),
-        )
+        try:
+            _execute(notebook, output, given)
+        except _NoAnswerError:
+            _execute(notebook, output, given)
+    except _NoAnswerError as error:
+        raise NotebookError(f"{notebook.stem} cannot start\nRuntimeError: {error}, twice") from None
     except PapermillExecutionError as error:
         message = _JAVA_FRAMES.sub("", str(error.evalue)).rstrip()
         raise NotebookError(
@@ -146,6 +148,28 @@ def execute(notebook: Path, output: Path, given: Mapping[str, Any]) -> None:
             f"{notebook.stem} cannot start\n"
             f"NoSuchKernel: install {spec.NAME} by `{sys.executable} -m helpers.kernel install`"
         ) from None
+
+
+class _NoAnswerError(Exception):
+    """The kernel died, or was silent for a minute, before its first answer."""
+
+
+def _execute(notebook: Path, output: Path, given: Mapping[str, Any]) -> None:
+    try:
+        papermill.execute_notebook(
+            notebook,
+            output,
+            parameters=dict(given),
+            kernel_name=spec.NAME,
+            kernel_manager_class=FileSocketKernelManager,
+            progress_bar=sys.stderr.isatty(),
+        )
+    except DeadKernelError:
+        raise
+    except RuntimeError as error:
+        if _cells_begun(output):
+            raise
+        raise _NoAnswerError(error) from None
 
 
 def _cells_begun(executed: Path) -> int:
