@@ -17,6 +17,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from helpers.kernel import spec
+from helpers.kernel.manager import FileSocketKernelManager
 from helpers.parameters import NOTEBOOKS, Parameters, declared, refuse_unknown
 from helpers.report.page import EXECUTED, write_page
 from helpers.report.summary import summarize
@@ -120,19 +121,20 @@ def find_notebooks() -> Path:
 def execute(notebook: Path, output: Path, given: Mapping[str, Any]) -> None:
     """Execute one notebook with parameters; ``output`` is written cell by cell.
 
+    A kernel that does not come up is started a second time.
+
     Raises
     ------
     NotebookError
         If a cell fails, or if the kernel is not installed or dies.
     """
     try:
-        papermill.execute_notebook(
-            notebook,
-            output,
-            parameters=dict(given),
-            kernel_name=spec.NAME,
-            progress_bar=sys.stderr.isatty(),
-        )
+        try:
+            _execute(notebook, output, given)
+        except _NoAnswerError:
+            _execute(notebook, output, given)
+    except _NoAnswerError as error:
+        raise NotebookError(f"{notebook.stem} cannot start\nRuntimeError: {error}, twice") from None
     except PapermillExecutionError as error:
         message = _JAVA_FRAMES.sub("", str(error.evalue)).rstrip()
         raise NotebookError(
@@ -148,6 +150,28 @@ def execute(notebook: Path, output: Path, given: Mapping[str, Any]) -> None:
             f"{notebook.stem} cannot start\n"
             f"NoSuchKernel: install {spec.NAME} by `{sys.executable} -m helpers.kernel install`"
         ) from None
+
+
+class _NoAnswerError(Exception):
+    """The kernel died, or was silent for a minute, before its first answer."""
+
+
+def _execute(notebook: Path, output: Path, given: Mapping[str, Any]) -> None:
+    try:
+        papermill.execute_notebook(
+            notebook,
+            output,
+            parameters=dict(given),
+            kernel_name=spec.NAME,
+            kernel_manager_class=FileSocketKernelManager,
+            progress_bar=sys.stderr.isatty(),
+        )
+    except DeadKernelError:
+        raise
+    except RuntimeError as error:
+        if _count_begun(output):
+            raise
+        raise _NoAnswerError(error) from None
 
 
 def _count_begun(executed: Path) -> int:
@@ -182,7 +206,7 @@ def _read_yaml(file: Path) -> dict[str, Any]:
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise ValueError(f"{file} must hold lines of NAME: VALUE, got {values!r}")
+        raise TypeError(f"{file} must hold lines of NAME: VALUE, got {values!r}")
     return {str(name): value for name, value in values.items()}
 
 

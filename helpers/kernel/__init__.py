@@ -2,15 +2,18 @@
 
 On Amazon EMR a notebook's cells run in a Spark driver far from the page, and the kernel that
 sends them there is called ``pysparkkernel``. This package is a kernel of the same name for one
-machine, so that a notebook which runs here runs there unchanged.
+machine. A notebook that runs here runs there unchanged.
 
-Alike: a cell shows printed text, its last expression as text, and by ``%matplot plt`` the current
-figure; ``spark`` and ``sc`` are there; ``%%local``, ``%%configure`` and ``%%info`` work; IPython's
-own magics, ``display``, ``!`` and HTML do not.
+Alike: a cell shows printed text, its last expression as text and, with ``%matplot plt``, the
+current figure. ``spark`` and ``sc`` are there. ``%%local``, ``%%configure`` and ``%%info`` work.
+IPython's own magics, ``display``, ``!`` and HTML do not.
 
-Different, on purpose: Spark starts at the first use of ``spark`` or ``sc`` and not with the first
-cell; text appears while a cell runs; a failing cell is an error, not a line of text; a cell whose
-text Livy would lose says so; ``%%local`` is plain Python, without IPython; sparkmagic's other
+Different on purpose: Spark starts at the first use of ``spark`` or ``sc``, not with the first
+cell. Text appears while a cell runs. A failing cell is an error, not a line of text. A cell whose
+text Livy would lose says so. ``%%local`` is plain Python, without IPython. sparkmagic's other
 magics (``%%sql``, ``%%spark``, ``%%logs``, ``%%pretty``, ``%%send_to_spark``, ``%%cleanup``,
-``%%delete``) are refused; ``asyncio.run`` fails, since Jupyter's own loop runs beneath a cell.
+``%%delete``) are refused. ``asyncio.run`` fails, since Jupyter's own loop runs below a cell.
+
+IPython's kernel does not run the cells: it would have to be kept from its magics, its names, its
+builtins and its display, and it shows no error for an exception group.
 """

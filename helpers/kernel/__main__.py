@@ -1,4 +1,4 @@
-"""``python -m helpers.kernel install [--prefix PREFIX]``: make the kernel known to Jupyter."""
+"""``python -m helpers.kernel install [--prefix PREFIX]`` makes the kernel known to Jupyter."""
 
 import argparse
 import sys
@@ -8,7 +8,7 @@ from helpers.kernel import spec
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Read the command line: ``install``, or ``serve`` as Jupyter calls it."""
+    """Install the kernelspec, or serve as the kernel that Jupyter starts."""
     parser = argparse.ArgumentParser(prog="python -m helpers.kernel", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     install = commands.add_parser("install", help="write the kernelspec")

@@ -1,22 +1,22 @@
-"""The kernel's process: Jupyter's messages in, the driver's answers out."""
+"""The kernel's process: takes Jupyter's messages and sends the answers."""
 
 import io
 import logging
 import os
+import signal
 import sys
 import uuid
 from base64 import b64encode
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import Any
 
 from ipykernel.kernelapp import IPKernelApp
 from ipykernel.kernelbase import Kernel
 
-import helpers
 from helpers.kernel import cells, completion, execution, spec
 from helpers.kernel.driver import Driver
-from helpers.kernel.progress import Progress
+from helpers.kernel.progress import progress
+from helpers.storage import location
 
 LANGUAGE: dict[str, object] = {
     "name": "python",
@@ -42,7 +42,7 @@ class PySparkKernel(Kernel):
 
     @property
     def kernel_info(self) -> dict[str, Any]:
-        """No debugger and no subshells."""
+        """What Jupyter asks first; there is no debugger and there are no subshells."""
         return {**super().kernel_info, "supported_features": []}
 
     def set_parent(self, ident: Any, parent: Any, channel: str = "shell") -> None:
@@ -53,16 +53,10 @@ class PySparkKernel(Kernel):
                 stream.set_parent(parent)  # type: ignore[union-attr]  # ipykernel's OutStream
 
     async def do_execute(
-        self,
-        code: str,
-        silent: bool,
-        *_: Any,
-        allow_stdin: bool = False,
-        **__: Any,
+        self, code: str, silent: bool, *_: Any, allow_stdin: bool = False, **__: Any
     ) -> dict[str, Any]:
-        """Run a cell. Whatever it raises is its own failure, never the kernel's."""
-        # A front end that could ask for input has a person before it; papermill and nbconvert
-        # say that they cannot.
+        """Run a cell. Whatever it raises is the cell's failure, never the kernel's."""
+        # A front end that can ask for input has a person before it. papermill cannot ask.
         watched = allow_stdin and not silent
         reply: dict[str, Any] = {"status": "ok", "payload": [], "user_expressions": {}}
         try:
@@ -70,6 +64,8 @@ class PySparkKernel(Kernel):
                 self._run(code)
         except BaseException as error:  # noqa: BLE001  SystemExit and KeyboardInterrupt as well
             if isinstance(error, KeyboardInterrupt):
+                # A second interrupt would lose the reply. ipykernel restores the handler.
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
                 self._driver.cancel()
             failure = execution.explain(error)
             if not silent:
@@ -82,7 +78,7 @@ class PySparkKernel(Kernel):
         return completion.complete(code, cursor_pos, self._driver.namespace)
 
     async def do_inspect(self, code: str, cursor_pos: int, *_: Any, **__: Any) -> dict[str, Any]:
-        """Tell about the name at the cursor."""
+        """Describe the name at the cursor."""
         return completion.inspect(code, cursor_pos, self._driver.namespace)
 
     async def do_shutdown(self, restart: bool) -> dict[str, Any]:
@@ -116,7 +112,7 @@ class PySparkKernel(Kernel):
             self._show({"text/plain": line} if line else {}, message, display)
             message = "update_display_data"
 
-        return Progress(self._driver.status, show)
+        return progress(self._driver.status, show)
 
     def _show(
         self,
@@ -124,24 +120,18 @@ class PySparkKernel(Kernel):
         message: str = "display_data",
         transient: dict[str, str] | None = None,
     ) -> None:
-        sys.stdout.flush()  # text printed before stands before
+        sys.stdout.flush()  # text that was printed before must stand before
         content = {"data": data, "metadata": {}, "transient": transient or {}}
         self.send_response(self.iopub_socket, message, content)  # type: ignore[no-untyped-call]
 
 
-def project_root() -> Path | None:
-    """The folder that holds `helpers` and ``notebooks/``, or None if helpers lies elsewhere."""
-    folder = Path(helpers.__file__).resolve().parents[1]
-    return folder if (folder / "notebooks").is_dir() else None
-
-
 def serve(connection_file: str) -> None:
-    """Run the kernel until Jupyter, or the death of its parent, ends it.
+    """Run the kernel until Jupyter ends it or its parent process dies.
 
-    Relative paths start at the project's root. Where `helpers` is installed as a wheel there is
-    no such root, and they start where Jupyter started the kernel.
+    Relative paths start at the project's folder. Where `helpers` is an installed wheel there is
+    no such folder, and they start where Jupyter started the kernel.
     """
-    root = project_root()
+    root = location.project_root()
     if root is not None:
         os.chdir(root)
     logging.basicConfig(stream=sys.stderr)  # to the terminal, as Livy's driver keeps its log

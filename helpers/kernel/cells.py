@@ -1,4 +1,4 @@
-"""A cell's text -> what it asks for, or the reason why sparkmagic over Livy would not do it."""
+"""Reads a cell: what it asks for, or why sparkmagic over Livy would not do it."""
 
 import ast
 import json
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 SUPPORTED = """\
 A cell is Python for the Spark driver. Its last line may be
-  %matplot plt       show the current figure (the figure alone: print in another cell)
-Or it begins with one of
-  %%configure [-f]   a JSON object: Spark options; -f also restarts a session that has begun
-  %%info             options and state of the session
-  %%local            Python beside the driver, with variables of its own
-  %%help             this text"""
+  %matplot plt       show the current figure (and no text: print in another cell)
+Or its first line may be
+  %%configure [-f]   Spark options follow as a JSON object; -f also restarts the session
+  %%info             show the options and the state of the session
+  %%local            Python follows that runs beside the driver, with variables of its own
+  %%help             show this text"""
 
 _FIGURE = re.compile(r"%matplot\s+([^\W\d]\w*)")
 
@@ -46,12 +46,12 @@ class Configure:
 
 @dataclass(frozen=True)
 class Info:
-    """Ask for the state of the session."""
+    """A request for the state of the session."""
 
 
 @dataclass(frozen=True)
 class Help:
-    """Ask for what a cell may hold."""
+    """A request for what a cell may hold."""
 
 
 Cell = Code | Local | Configure | Info | Help
@@ -60,22 +60,22 @@ Cell = Code | Local | Configure | Info | Help
 def parse(source: str, filename: str = "<cell>") -> Cell:
     """Read a cell.
 
-    As in Livy, lines that begin with ``%`` are magics only where the cell is not Python as a
-    whole, and only the last one's result would be shown.
+    As in Livy, lines that begin with ``%`` are magics only where the cell as a whole is not
+    Python, and the page shows only the result of the last one.
 
     Parameters
     ----------
-    source : str
+    source
         The cell's text.
-    filename : str
-        Its name in tracebacks.
+    filename
+        The cell's name in tracebacks.
 
     Raises
     ------
     SyntaxError
         If the cell is not Python.
     CellError
-        If it asks for what does not work over Livy; the message tells what does.
+        If the cell asks for what does not work over Livy; the message lists what works.
     """
     first, _, rest = source.partition("\n")
     if first.startswith("%%"):
@@ -94,8 +94,8 @@ def parse(source: str, filename: str = "<cell>") -> Cell:
             raise _unsupported(line)
     if figure is None or len(magics) > 1:
         raise CellError(
-            "'%matplot' must be the cell's last line, and stand there once: over Livy a cell shows "
-            f"one figure, and only from there; received {len(magics)} in {len(lines)} lines"
+            "'%matplot' must be the cell's last line and stand there once, since over Livy a cell "
+            f"shows one figure and only from there; received {len(magics)} in {len(lines)} lines"
         )
     return Code(ast.parse("\n".join(lines[:-1]), filename).body, figure[1])
 
@@ -108,7 +108,7 @@ def _headed(first: str, rest: str, filename: str) -> Cell:
             return Configure(_json_object(rest), force=bool(flags))
         case ["info" | "help" as name]:
             if rest.strip():
-                raise CellError(f"%%{name} stands alone in its cell, received {rest.strip()!r}")
+                raise CellError(f"%%{name} must stand alone in its cell, received {rest.strip()!r}")
             return Info() if name == "info" else Help()
     raise _unsupported(first)
 

@@ -1,4 +1,4 @@
-"""What Livy would run far away: the driver's namespace and its Spark session, made when needed."""
+"""What runs far away over Livy: the names of the driver's cells, and its Spark session."""
 
 import gc
 import json
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 _NOT_OVER_LIVY = {
-    "display": "over Livy a cell shows text and, by '%matplot plt', a figure",
+    "display": "over Livy a cell shows text and, with '%matplot plt', a figure",
     "get_ipython": "over Livy there is no IPython in the driver",
 }
 
 
 class Namespace(dict[str, Any]):
-    """Globals of the driver's cells: `spark` and `sc` are made when a cell first reads them.
+    """Globals of the driver's cells; Spark starts when a cell first reads `spark` or `sc`.
 
-    Without ``__name__``, as in Livy: a cell is never ``"__main__"``.
+    As in Livy there is no ``__name__``: a cell is never ``"__main__"``.
     """
 
     def __init__(self, session: "Callable[[], SparkSession]") -> None:
@@ -43,13 +43,13 @@ class Namespace(dict[str, Any]):
 
 
 class Driver:
-    """One Livy session's worth of state.
+    """The state of one Livy session.
 
     Parameters
     ----------
-    start : callable
-        Spark's options -> a session.
-    end : callable
+    start
+        Starts a Spark session with the options given.
+    end
         Ends that session and its JVM.
     """
 
@@ -78,7 +78,7 @@ class Driver:
         return png(self.namespace, cell.figure)
 
     def session(self) -> "SparkSession":
-        """The Spark session, started if there is none."""
+        """Return the Spark session; start it if there is none."""
         with self._lock:
             if self._spark is None:
                 self._starting = True
@@ -89,11 +89,11 @@ class Driver:
             return self._spark
 
     def configure(self, settings: dict[str, object], force: bool) -> None:
-        """Take a session's fields in place of the former ones.
+        """Replace the session's fields.
 
-        As in sparkmagic the session begins with the first cell, not with Spark: from then on
-        `force` is needed, and Spark stops, the namespace is emptied, and the next use of `spark`
-        starts anew.
+        As in sparkmagic, the session begins with the first cell, not with Spark. From then on
+        `force` is needed: it stops Spark and empties the namespace, and the next use of `spark`
+        starts Spark anew.
 
         Raises
         ------
@@ -103,19 +103,19 @@ class Driver:
         spark_conf(settings)
         if self._begun and not force:
             raise CellError(
-                "%%configure: the session has begun already; it must stand before the first cell "
-                "of code, or be given as '%%configure -f', which ends the session and its variables"
+                "%%configure must stand before the first cell of code: the session has begun. "
+                "'%%configure -f' ends the session and its variables"
             )
         self.stop()
         self.namespace.clear()
-        gc.collect()  # finalizers of Java objects must not meet the next session
+        gc.collect()  # no finalizer of a Java object may reach the next session
         self._settings = settings
 
     def info(self) -> str:
-        """Tell the options and the state of the session."""
+        """Describe the options and the state of the session."""
         lines = [f"Options: {json.dumps(self._settings)}"]
         if self._spark is None:
-            lines.append("Spark has not started: it does at the first use of spark or sc.")
+            lines.append("Spark has not started: it starts at the first use of spark or sc.")
         else:
             context = self._spark.sparkContext
             lines.append(f"Spark {context.version}, {context.master}, {context.applicationId}")
@@ -123,9 +123,9 @@ class Driver:
         return "\n".join(lines)
 
     def status(self) -> str:
-        """Tell in a line what Spark is doing; an empty one when it is idle."""
+        """Describe in a line what Spark does; the line is empty when Spark is idle."""
         if self._starting:
-            return "Spark starts ..."
+            return "Spark is starting ..."
         if self._spark is None:
             return ""
         done, total = jvm.tasks(self._spark)

@@ -1,8 +1,9 @@
-"""Statements -> effects in a namespace; an exception -> what the page shows of it."""
+"""Runs a cell's statements, draws its figure, and describes what it raises."""
 
 import ast
 import contextlib
 import io
+import itertools
 import linecache
 import re
 import sys
@@ -18,7 +19,7 @@ _HERE = Path(__file__).parent
 
 
 def name_source(number: int, source: str) -> str:
-    """Give a cell a file name, and its lines to tracebacks."""
+    """Give a cell a file name, under which tracebacks find its lines."""
     filename = f"<cell {number}>"
     lines = source.splitlines(keepends=True)
     linecache.cache[filename] = (len(source), None, lines, filename)
@@ -30,8 +31,8 @@ def execute(
 ) -> None:
     """Run a cell's statements; the last one shows its value, as at Python's own prompt.
 
-    Compiled one by one and the last as "single", which is Livy's way: a loop that stands last
-    shows the value of each expression in it.
+    As in Livy, each statement is compiled alone and the last one as "single": a loop that stands
+    last shows the value of each expression in it.
     """
     for node in statements[:-1]:
         exec(compile(ast.Module([node], []), filename, "exec"), namespace)
@@ -43,33 +44,28 @@ def execute(
 def text_withheld() -> Iterator[None]:
     """Keep a cell's text from the page, as Livy does where the cell shows a figure.
 
-    Values of expressions go unseen (plotting functions return some). Printed text was meant to be
-    read: a note on stderr tells that it is lost, and a failing cell shows it.
+    Values of expressions go without a word, since plotting functions return some. Printed text
+    was meant to be read: stderr says that it is lost, and a failing cell shows it.
     """
-    shown, hook = io.StringIO(), sys.displayhook
-    sys.displayhook = _ignore
+    printed, hook = io.StringIO(), sys.displayhook
+    sys.displayhook = lambda _: None
     try:
-        with contextlib.redirect_stdout(shown):
+        with contextlib.redirect_stdout(printed):
             yield
     except BaseException:
-        sys.stdout.write(shown.getvalue())
+        sys.stdout.write(printed.getvalue())
         raise
     finally:
         sys.displayhook = hook
-    if text := shown.getvalue().strip():
-        first = text.splitlines()[0]
+    if text := printed.getvalue().strip():
         sys.stderr.write(
-            f"Not shown, since over Livy a cell with %matplot shows its figure alone: {first!r}. "
-            "Print in another cell.\n"
+            f"Not shown: {text.splitlines()[0]!r}. Over Livy a cell with %matplot shows its figure "
+            "alone; print in another cell.\n"
         )
 
 
-def _ignore(_value: object) -> None:
-    pass
-
-
 def png(namespace: dict[str, Any], name: str) -> bytes:
-    """Draw the current figure of the module `name`, which stays the current one, as in Livy.
+    """Draw the current figure of the module `name`; as in Livy it stays the current one.
 
     Raises
     ------
@@ -80,7 +76,7 @@ def png(namespace: dict[str, Any], name: str) -> bytes:
         pyplot = namespace[name]
     except KeyError:
         raise CellError(
-            f"%matplot: name {name!r} is not defined; it takes pyplot, mostly as plt"
+            f"%matplot takes the name of matplotlib.pyplot, mostly plt; {name!r} is not defined"
         ) from None
     image = io.BytesIO()
     pyplot.gcf().savefig(image, format="png")
@@ -88,18 +84,24 @@ def png(namespace: dict[str, Any], name: str) -> bytes:
 
 
 def explain(error: BaseException) -> dict[str, Any]:
-    """Describe an exception as Jupyter's messages do: ename, evalue and traceback.
+    """Describe an exception as Jupyter's messages do, by ename, evalue and traceback.
 
-    Frames of this kernel are left out, unless the fault is its own.
+    The traceback begins in the cell and leaves out frames of this kernel, unless the fault is the
+    kernel's own. An interrupt shows the cell's frames alone: where in a library it fell is chance.
     """
+    if isinstance(error, KeyboardInterrupt):
+        told = KeyboardInterrupt("the cell was interrupted, and Spark's jobs were cancelled")
+        error = told.with_traceback(error.__traceback__)
     report = traceback.TracebackException.from_exception(error)
-    names = [frame.filename for frame in report.stack]
-    first = next((i for i, name in enumerate(names) if _CELL.fullmatch(name)), None)
-    if first is not None:
-        frames = [frame for frame in report.stack[first:] if Path(frame.filename).parent != _HERE]
-        report.stack = traceback.StackSummary.from_list(frames)
-    elif isinstance(error, CellError | SyntaxError):
-        report.stack = traceback.StackSummary()
+    of_cell = [bool(_CELL.fullmatch(frame.filename)) for frame in report.stack]
+    if isinstance(error, KeyboardInterrupt):
+        frames = list(itertools.compress(report.stack, of_cell))
+    elif any(of_cell):
+        frames = report.stack[of_cell.index(True) :]
+        frames = [frame for frame in frames if Path(frame.filename).parent != _HERE]
+    else:
+        frames = [] if isinstance(error, CellError | SyntaxError) else report.stack
+    report.stack = traceback.StackSummary.from_list(frames)
     return {
         "ename": type(error).__name__,
         "evalue": str(report),

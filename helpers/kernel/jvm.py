@@ -1,4 +1,4 @@
-"""Spark's process as the kernel's own: started, asked, told to cancel, ended."""
+"""Starts, asks, cancels and ends Spark and the JVM that it runs in."""
 
 import contextlib
 import signal
@@ -11,17 +11,17 @@ from py4j.protocol import Py4JError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-# What PySpark raises when its JVM has died or a cell has stopped the session.
+#: what PySpark raises when its JVM has died or a cell has stopped the session
 GONE = (Py4JError, OSError, AttributeError)
 
 
 def start(conf: Mapping[str, str]) -> "SparkSession":
-    """Start Spark with these options; imported here, so that a notebook opens at once.
+    """Start Spark with these options.
 
-    Spark's own handler of SIGINT does not stay: it calls the JVM from within the very call that
-    it interrupts, on the same connection.
+    Spark's own handler of SIGINT is removed: it would call the JVM within the call that it
+    interrupts, on the same connection.
     """
-    from helpers.spark import session
+    from helpers.spark import session  # imported here, so that a notebook opens at once
 
     if threading.current_thread() is not threading.main_thread():
         return session.start_session(conf)
@@ -33,13 +33,13 @@ def start(conf: Mapping[str, str]) -> "SparkSession":
 
 
 def end(spark: "SparkSession") -> None:
-    """Stop Spark and its JVM, dead or alive: the next one may ask for another driver memory."""
+    """Stop Spark and its JVM, alive or dead: the next one may need another driver memory."""
     from pyspark import SparkContext
 
     try:
         spark.stop()
     except GONE:
-        spark.sparkContext.stop()  # what is left on this side
+        spark.sparkContext.stop()  # what is left in this process
     gateway = SparkContext._gateway
     SparkContext._gateway = SparkContext._jvm = None
     if gateway is not None:

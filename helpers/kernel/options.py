@@ -1,10 +1,10 @@
-"""Livy's session fields, as ``%%configure`` takes them -> Spark's options."""
+"""Translates Livy's session fields, which ``%%configure`` takes, to Spark's options."""
 
 from collections.abc import Mapping
 
 from helpers.kernel.cells import CellError
 
-# Livy's field, its type, and the Spark option it sets; None where it concerns Livy alone.
+#: Livy's field -> its type, and the Spark option that it sets (None if it concerns Livy alone)
 _FIELDS: dict[str, tuple[type, str | None]] = {
     "driverMemory": (str, "spark.driver.memory"),
     "driverCores": (int, "spark.driver.cores"),
@@ -28,8 +28,8 @@ _FIELDS: dict[str, tuple[type, str | None]] = {
 def spark_conf(settings: Mapping[str, object]) -> dict[str, str]:
     """Translate the fields of Livy's session request.
 
-    As in Livy, a field wins over the same option in ``conf``. Fields that concern Livy alone are
-    accepted and have no effect.
+    As in Livy, a field takes precedence over the same option in ``conf``. Fields that concern
+    Livy alone have no effect.
 
     Raises
     ------
@@ -38,10 +38,10 @@ def spark_conf(settings: Mapping[str, object]) -> dict[str, str]:
     """
     for name, value in settings.items():
         if name not in _FIELDS:
-            raise CellError(f"%%configure knows {', '.join(_FIELDS)}; received {name!r}")
+            raise CellError(f"%%configure takes {', '.join(_FIELDS)}; received {name!r}")
         kind = _FIELDS[name][0]
         if not isinstance(value, kind) or isinstance(value, bool):
-            raise CellError(f"%%configure: {name} is a JSON {_JSON[kind]}, received {value!r}")
+            raise CellError(f"%%configure: {name} must be a JSON {_JSON[kind]}, received {value!r}")
     conf = settings.get("conf", {})
     assert isinstance(conf, dict)
     options = {key: _text(key, value) for key, value in conf.items()}
@@ -63,4 +63,4 @@ def _text(name: str, value: object) -> str:
             return str(value)
         case list() if all(isinstance(item, str) for item in value):
             return ",".join(value)
-    raise CellError(f"%%configure: {name} is text or a number, received {value!r}")
+    raise CellError(f"%%configure: {name} must be a string or a number, received {value!r}")

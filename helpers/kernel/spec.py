@@ -10,10 +10,10 @@ NAME = "pysparkkernel"
 
 
 def kernelspec() -> dict[str, object]:
-    """The content of ``kernel.json``, for the Python that runs this.
+    """Return the content of ``kernel.json`` for the Python that runs this.
 
-    ``-P`` keeps the notebook's folder off the import path and ``Agg`` draws without a screen: in
-    Livy's driver it is the same.
+    As in Livy's driver, the notebook's folder is not on the import path (``-P``), and figures are
+    drawn without a screen (``Agg``).
     """
     return {
         "argv": [
@@ -34,9 +34,9 @@ def kernelspec() -> dict[str, object]:
 
 
 def install(prefix: Path) -> Path:
-    """Write the kernelspec below `prefix` (``sys.prefix`` for this environment); return its folder.
+    """Write the kernelspec below `prefix` and return its folder; an older one is replaced.
 
-    A kernelspec that is there is replaced.
+    Below ``sys.prefix``, the Jupyter of this environment finds it.
     """
     folder = prefix / "share" / "jupyter" / "kernels" / NAME
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,13 +1,17 @@
 """The local kernel as Jupyter and papermill see it: a process that answers messages."""
 
+import ast
+import gc
 import json
 import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import psutil
@@ -16,6 +20,7 @@ from conformance import CASES, Case, Seen, kernel, run, sparkmagic
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
+from helpers import runner
 from helpers.kernel import spec
 
 ROOT = Path(__file__).parents[2]
@@ -75,12 +80,12 @@ def first_text(client: BlockingKernelClient, request: str) -> str:
             return str(message["content"]["text"])
 
 
-def failure(client: BlockingKernelClient, request: str) -> str:
+def failure(client: BlockingKernelClient, request: str) -> dict[str, Any]:
     while True:
         message = client.get_shell_msg(timeout=30)
         if message["parent_header"].get("msg_id") == request:
             assert message["content"]["status"] == "error"
-            return str(message["content"]["ename"])
+            return dict(message["content"])
 
 
 # Conformance
@@ -220,7 +225,7 @@ def test_an_interrupt_ends_the_cell_alone(running: Running) -> None:
     request = client.execute("kept = 1\nprint('on')\nimport time\ntime.sleep(60)")
     assert first_text(client, request) == "on\n"
     manager.interrupt_kernel()
-    assert failure(client, request) == "KeyboardInterrupt"
+    assert failure(client, request)["ename"] == "KeyboardInterrupt"
     assert run(client, "kept").stdout == "1\n"
 
 
@@ -276,14 +281,19 @@ def test_no_bar_when_nobody_watches(with_spark: Running) -> None:
 
 def test_an_interrupt_cancels_sparks_jobs(with_spark: Running) -> None:
     manager, client = with_spark
-    request = client.execute("print('on')\n" + SLOW_JOB.format(seconds=60))
+    cell = "print('on')\n" + SLOW_JOB.format(seconds="pause")
+    run(client, "pause = 60")
+    request = client.execute(cell)
     assert first_text(client, request) == "on\n"
     time.sleep(2)
     manager.interrupt_kernel()
-    assert failure(client, request) == "KeyboardInterrupt"
+    told = failure(client, request)
+    assert told["evalue"] == "the cell was interrupted, and Spark's jobs were cancelled"
+    assert len(told["traceback"]) == 4  # the cell's own line, and no frame of py4j
     active = "len(sc.statusTracker().getActiveJobsIds())"
     assert eventually(lambda: run(client, active).stdout == "0\n")
-    assert run(client, "spark.range(3).count()").stdout == "3\n"
+    run(client, "pause = 0")
+    assert run(client, cell).stdout == "on\n"
 
 
 def test_configure_starts_spark_anew(with_spark: Running) -> None:
@@ -313,7 +323,7 @@ def test_an_interrupt_in_the_cell_that_starts_spark_and_the_jvms_end(kernels: Pa
         assert first_text(client, request) == "on\n"
         time.sleep(2)
         manager.interrupt_kernel()
-        assert failure(client, request) == "KeyboardInterrupt"
+        assert failure(client, request)["ename"] == "KeyboardInterrupt"
         assert run(client, "spark.range(3).count()").stdout == "3\n"
         family = [psutil.Process(pid(manager)), *jvms(pid(manager))]
         assert len(family) == 2
@@ -362,3 +372,23 @@ def test_papermill_stops_at_an_error(prefix: Path, tmp_path: Path) -> None:
     assert "ValueError: LIMIT is 0" in done.stderr
     assert notebook.cells[-1].execution_count is None
     assert "ValueError: LIMIT is 0" in json.dumps(notebook)
+
+
+def test_a_kernel_of_the_runner_listens_on_files(
+    prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JUPYTER_PATH", str(prefix / "share" / "jupyter"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    source, output = tmp_path / "in.ipynb", tmp_path / "out.ipynb"
+    cell = (
+        "import psutil\n"
+        "sorted({c.laddr for c in psutil.Process().net_connections('unix') if c.laddr})"
+    )
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)]), source)
+    runner.execute(source, output, {})
+    shown = nbformat.read(output, as_version=4).cells[0].outputs[0].text
+    sockets = [Path(path) for path in ast.literal_eval(shown)]
+    assert [path.name for path in sockets] == [f"socket-{number}" for number in range(1, 6)]
+    assert {path.parent.parent for path in sockets} == {tmp_path}
+    gc.collect()
+    assert not list(tmp_path.glob("kernel-*"))

@@ -1,22 +1,27 @@
 """The parts of the local kernel that need neither Spark nor Jupyter."""
 
 import ast
+import gc
 import json
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import jedi
+import parso.cache
 import pytest
 
-import helpers
-from helpers.kernel import app, cells, execution, jvm, options, progress, spec
+from helpers.kernel import cells, completion, execution, jvm, options, progress, spec
 from helpers.kernel.__main__ import main
+from helpers.kernel.app import PySparkKernel
 from helpers.kernel.cells import CellError, Code, Configure, Help, Info, Local, parse
 from helpers.kernel.driver import Driver
+from helpers.kernel.manager import FileSocketKernelManager
 from helpers.spark import environment
 
 
@@ -90,7 +95,7 @@ def test_what_livy_would_not_do_is_refused(source: str) -> None:
         ("%matplot plt\nx = 1", "last line"),
         ("%matplot plt\n%matplot plt", "last line"),
         ("%matplot plt\n# a figure", "last line"),
-        ("%%info\n1", "stands alone"),
+        ("%%info\n1", "must stand alone"),
         ("%%configure\nname", "JSON object.*received 'name'"),
         ("%%configure", "JSON object"),
         ("%%configure\n[1]", "JSON object"),
@@ -135,13 +140,13 @@ def test_livys_fields_are_sparks_options() -> None:
     ("settings", "message"),
     [
         ({"memory": "2g"}, "driverMemory.*received 'memory'"),
-        ({"driverMemory": 2}, "driverMemory is a JSON string, received 2"),
-        ({"numExecutors": "4"}, "numExecutors is a JSON whole number, received '4'"),
-        ({"numExecutors": True}, "numExecutors is a JSON whole number, received True"),
-        ({"jars": "a.jar"}, "jars is a JSON array"),
+        ({"driverMemory": 2}, "driverMemory must be a JSON string, received 2"),
+        ({"numExecutors": "4"}, "numExecutors must be a JSON whole number, received '4'"),
+        ({"numExecutors": True}, "numExecutors must be a JSON whole number, received True"),
+        ({"jars": "a.jar"}, "jars must be a JSON array"),
         ({"jars": [1]}, "jars"),
-        ({"conf": []}, "conf is a JSON object"),
-        ({"conf": {"spark.x": None}}, "spark.x is text or a number, received None"),
+        ({"conf": []}, "conf must be a JSON object"),
+        ({"conf": {"spark.x": None}}, "spark.x must be a string or a number, received None"),
     ],
 )
 def test_wrong_fields(settings: dict[str, object], message: str) -> None:
@@ -236,6 +241,32 @@ def test_a_fault_of_the_kernel_shows_all_frames() -> None:
     with pytest.raises(TypeError) as fault:
         execution.execute([ast.Pass()], {})
     assert any("execution.py" in line for line in execution.explain(fault.value)["traceback"])
+
+
+def test_an_interrupt_shows_the_cells_frames_alone_and_what_was_done() -> None:
+    def interrupted() -> None:
+        try:
+            raise OSError("in a library")
+        except OSError:
+            raise KeyboardInterrupt from None
+
+    told = fail("def f():\n    interrupted()\nf()", {"interrupted": interrupted})
+    assert told["ename"] == "KeyboardInterrupt"
+    assert told["traceback"] == [
+        "Traceback (most recent call last):",
+        '  File "<cell 7>", line 3, in <module>',
+        "    f()",
+        '  File "<cell 7>", line 2, in f',
+        "    interrupted()",
+        "KeyboardInterrupt: the cell was interrupted, and Spark's jobs were cancelled",
+    ]
+
+
+def test_every_exception_of_a_group_is_told() -> None:
+    told = fail("raise ExceptionGroup('two', [ValueError('a'), TypeError('b')])")
+    assert told["ename"] == "ExceptionGroup"
+    assert "    | ValueError: a" in told["traceback"]
+    assert "    | TypeError: b" in told["traceback"]
 
 
 def test_an_exception_that_has_no_text_is_told_all_the_same() -> None:
@@ -333,7 +364,7 @@ def test_configure_begins_anew(driver: Driver, sessions: Sessions) -> None:
     driver.configure({"name": "second"}, force=False)
     driver.run(code("x = spark"), "<cell 1>")
     assert sessions.built == [{"spark.app.name": "second"}]
-    with pytest.raises(CellError, match="begun already"):
+    with pytest.raises(CellError, match="session has begun"):
         driver.configure({}, force=False)
     with pytest.raises(CellError, match="'nonsense'"):
         driver.configure({"nonsense": 1}, force=True)
@@ -349,7 +380,7 @@ def test_configure_begins_anew(driver: Driver, sessions: Sessions) -> None:
 
 def test_the_session_begins_with_the_first_cell_whether_spark_runs_or_not(driver: Driver) -> None:
     driver.run(code("x = 1"), "<cell 1>")
-    with pytest.raises(CellError, match="begun already"):
+    with pytest.raises(CellError, match="session has begun"):
         driver.configure({}, force=False)
 
 
@@ -378,7 +409,7 @@ def test_status_while_spark_starts() -> None:
     told = []
     driver = Driver(lambda _: told.append(driver.status()), no_end)  # type: ignore[func-returns-value]
     driver.session()
-    assert told == ["Spark starts ..."]
+    assert told == ["Spark is starting ..."]
 
 
 def test_status_while_spark_works(driver: Driver) -> None:
@@ -397,7 +428,7 @@ def test_sparks_own_handler_of_interrupts_does_not_stay(monkeypatch: pytest.Monk
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         return "a session"
 
-    monkeypatch.setattr("helpers.spark.session.build", build)
+    monkeypatch.setattr("helpers.spark.session.start_session", build)
     before = signal.getsignal(signal.SIGINT)
     assert jvm.start({}) == "a session"  # type: ignore[comparison-overlap]
     assert signal.getsignal(signal.SIGINT) is before
@@ -434,7 +465,7 @@ def watch(lines: Iterator[str]) -> list[str]:
         last[0] = line
         shown.append(line)
 
-    with progress.Progress(status, show, period=0.001):
+    with progress.progress(status, show, period=0.001):
         assert used_up.wait(timeout=10)
     return shown
 
@@ -448,16 +479,113 @@ def test_nothing_to_tell_shows_nothing() -> None:
     assert watch(iter(["", ""])) == []
 
 
+# Completion
+
+
+@pytest.fixture
+def jedis_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """jedi's cache in an empty folder, and nothing that earlier tests left in memory."""
+    monkeypatch.setattr(jedi.settings, "cache_directory", str(tmp_path))
+    parso.cache.parser_cache.clear()
+    return tmp_path
+
+
+@pytest.mark.parametrize("length", [0, 10, 1000])
+def test_a_cut_file_in_jedis_cache_is_no_matter(jedis_cache: Path, length: int) -> None:
+    assert "strip" in completion.complete("''.st", 5, {})["matches"]
+    written = list(jedis_cache.rglob("*.pkl"))
+    assert written
+    for file in written:
+        file.write_bytes(file.read_bytes()[:length])
+    parso.cache.parser_cache.clear()
+    assert "strip" in completion.complete("''.st", 5, {})["matches"]
+    assert completion.inspect("len", 3, {})["found"]
+
+
+@pytest.mark.usefixtures("jedis_cache")
+def test_completion_counts_characters_of_the_whole_cell() -> None:
+    found = completion.complete("'é'\nmeasu + 1", 9, {"measured": 1})
+    assert found["matches"] == ["measured"]
+    assert (found["cursor_start"], found["cursor_end"]) == (4, 9)
+    assert completion.complete("nothing_like_it", 15, {})["matches"] == []
+
+
+@pytest.mark.usefixtures("jedis_cache")
+def test_completion_does_not_start_spark(driver: Driver) -> None:
+    for name in ("spark", "sc"):
+        assert completion.complete(f"{name}.ra", len(name) + 3, driver.namespace)["matches"] == []
+        assert not completion.inspect(name, 2, driver.namespace)["found"]
+    assert "has not started" in driver.info()
+
+
+@pytest.mark.usefixtures("jedis_cache")
+@pytest.mark.parametrize(
+    ("source", "at", "begins"),
+    [
+        ("measure", 3, "measure(width: int)"),
+        ("measure(", 8, "measure(width: int)"),
+        ("measure(1, ", 11, "measure(width: int)"),
+        ("measure(len", 11, "len("),
+        ("(", 1, ""),
+        ("unknown", 3, ""),
+    ],
+)
+def test_inspection_is_of_the_name_or_the_call_around(source: str, at: int, begins: str) -> None:
+    def measure(width: int) -> None:
+        pass
+
+    reply = completion.inspect(source, at, {"measure": measure})
+    assert reply["found"] == bool(begins)
+    assert reply["data"].get("text/plain", "").startswith(begins)
+
+
 # Kernel
 
 
-def test_paths_start_at_the_root_if_there_is_one(
+def test_a_second_interrupt_does_not_lose_the_reply_to_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(Driver, "cancel", lambda _: signal.raise_signal(signal.SIGINT))
+    kernel = PySparkKernel()
+    monkeypatch.setattr(kernel, "send_response", lambda *message: sent.append(message[2]))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        answer = kernel.do_execute("raise KeyboardInterrupt", silent=False)
+        with pytest.raises(StopIteration) as end:
+            answer.send(None)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert end.value.value["ename"] == "KeyboardInterrupt"
+    assert [failure["ename"] for failure in sent] == ["KeyboardInterrupt"]
+
+
+# Sockets
+
+
+def test_the_folder_of_sockets_goes_with_the_manager(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(helpers, "__file__", str(tmp_path / "helpers" / "__init__.py"))
-    assert app.project_root() is None
-    (tmp_path / "notebooks").mkdir()
-    assert app.project_root() == tmp_path
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    manager = FileSocketKernelManager()
+    [folder] = tmp_path.iterdir()
+    assert manager.get_connection_info()["ip"] == f"{folder}/socket"
+    assert folder.stat().st_mode & 0o077 == 0  # who can write to a socket can run code
+    del manager
+    gc.collect()
+    assert not folder.exists()
+
+
+def test_a_path_too_long_for_a_socket_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / ("x" * 100)
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    with pytest.raises(OSError, match=r"TMPDIR must be \d+ bytes shorter .*/x+$"):
+        FileSocketKernelManager()
+    gc.collect()
+    assert not list(folder.iterdir())
 
 
 # Kernelspec

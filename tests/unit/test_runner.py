@@ -250,6 +250,50 @@ class TestExecute:
         with pytest.raises(runner.NotebookError, match=r"install nosuchkernel by `.* install`"):
             runner.execute(notebooks / "01_ingest.ipynb", tmp_path / "out.ipynb", {})
 
+    @pytest.fixture
+    def starts(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """A file with a line per start of a kernel that dies at once, unless told to live."""
+        starts = tmp_path / "starts"
+        script = (
+            "import os, sys; from pathlib import Path\n"
+            "starts = Path(sys.argv[1]); lives = starts.with_name('lives')\n"
+            "starts.open('a').write('start\\n')\n"
+            "if not lives.exists() or len(starts.read_text().split()) < 2: sys.exit('no kernel')\n"
+            "os.execv(sys.executable, [sys.executable, '-m', 'helpers.kernel', 'serve',\n"
+            "    '--connection-file', sys.argv[2]])\n"
+        )
+        kernel = {
+            "argv": [sys.executable, "-c", script, str(starts), "{connection_file}"],
+            "display_name": "dies",
+            "language": "python",
+        }
+        folder = tmp_path / "jupyter" / "kernels" / "dies"
+        folder.mkdir(parents=True)
+        (folder / "kernel.json").write_text(json.dumps(kernel))
+        monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+        monkeypatch.setattr(runner.spec, "NAME", "dies")
+        return starts
+
+    def test_a_kernel_that_does_not_come_up_is_started_again(
+        self, starts: Path, notebooks: Path, tmp_path: Path
+    ) -> None:
+        starts.with_name("lives").touch()
+        output = tmp_path / "out.ipynb"
+        runner.execute(notebooks / "01_ingest.ipynb", output, {})
+        assert len(texts(output)) == 1
+        assert starts.read_text().split() == ["start", "start"]
+
+    def test_a_kernel_that_does_not_come_up_twice_is_told_in_one_line(
+        self, starts: Path, notebooks: Path, tmp_path: Path
+    ) -> None:
+        with pytest.raises(runner.NotebookError) as caught:
+            runner.execute(notebooks / "01_ingest.ipynb", tmp_path / "out.ipynb", {})
+        assert str(caught.value) == (
+            "01_ingest cannot start\n"
+            "RuntimeError: Kernel died before replying to kernel_info, twice"
+        )
+        assert starts.read_text().split() == ["start", "start"]
+
     def test_an_interrupt_ends_the_kernel_as_well(self, tmp_path: Path) -> None:
         source, output = tmp_path / "slow.ipynb", tmp_path / "out.ipynb"
         write_notebook(make_notebook("A = 1", "import time; time.sleep(600)"), source)
