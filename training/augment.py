@@ -1,4 +1,4 @@
-"""Random pictures made of the training photos: what the student sees and the teacher explains."""
+"""Random pictures made from the training photos: the input of the student and of the teacher."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from training.photos import STORED_SIZE
 
-# Shares of the three kinds of picture; the rest are Fruits-360 photos on their white ground.
+# Shares of two kinds of picture; the rest are Fruits-360 photos on their white background.
 PHONE_SHARE = 0.45
 PASTED_SHARE = 0.30
 
@@ -18,7 +18,15 @@ FILTERS = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling
 
 @dataclass(frozen=True)
 class Sources:
-    """The decoded training photos: fruits on white (100x100) and phone photos (any size)."""
+    """The decoded training photos.
+
+    Attributes
+    ----------
+    fruits
+        Fruits on white, 100 x 100 pixels.
+    phone
+        Phone photos of any size.
+    """
 
     fruits: list[Image.Image]
     phone: list[Image.Image]
@@ -28,38 +36,39 @@ def draw_picture(sources: Sources, rng: np.random.Generator) -> NDArray[np.uint8
     """Draw one random picture.
 
     It is a crop of a phone photo, such a crop with one to five fruits pasted on it, or a fruit on
-    white; flipped, turned and recoloured at random. Colours may leave what is natural for the
-    class: the target is the teacher's answer to the very same picture, not the class.
+    white. It is flipped, rotated and recolored at random. A color may be unnatural for the class,
+    since the target is the teacher's answer to this picture, not the class.
 
     Returns
     -------
-    uint8 array (height, width, 3), RGB, both sides between 64 and 224 pixels.
+    ndarray of uint8, shape (height, width, 3)
+        RGB; height and width are from 64 to 224 pixels.
     """
     kind = rng.random()
     if kind < PHONE_SHARE:
-        image = _phone_crop(sources.phone, rng, least_area=0.06)
+        image = _crop_phone_photo(sources.phone, rng, min_area=0.06)
     elif kind < PHONE_SHARE + PASTED_SHARE:
-        image = _pasted(sources, rng)
+        image = _paste_fruits(sources, rng)
     else:
-        image = _fruit_on_white(_choice(sources.fruits, rng), rng)
+        image = _place_on_white(_choose(sources.fruits, rng), rng)
     if rng.random() < 0.5:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    return np.asarray(_recolour(image, rng))
+    return np.asarray(_recolor(image, rng))
 
 
-def _choice(images: list[Image.Image], rng: np.random.Generator) -> Image.Image:
+def _choose(images: list[Image.Image], rng: np.random.Generator) -> Image.Image:
     return images[int(rng.integers(len(images)))]
 
 
-def _phone_crop(
-    images: list[Image.Image], rng: np.random.Generator, least_area: float
+def _crop_phone_photo(
+    images: list[Image.Image], rng: np.random.Generator, min_area: float
 ) -> Image.Image:
-    """Crop a box of random area and aspect and bring it to a random stored size."""
-    image = _choice(images, rng)
+    """Crop a box of random area and aspect, and resize it to a random size."""
+    image = _choose(images, rng)
     size = STORED_SIZE if rng.random() < 0.7 else int(rng.integers(64, STORED_SIZE + 1))
     width, height = image.size
     if rng.random() > 0.2:  # else the whole photo, as the pipeline sees it
-        area = width * height * float(np.exp(rng.uniform(np.log(least_area), 0.0)))
+        area = width * height * float(np.exp(rng.uniform(np.log(min_area), 0.0)))
         aspect = float(np.exp(rng.uniform(-0.35, 0.35)))
         width = min(width, max(8, round((area * aspect) ** 0.5)))
         height = min(height, max(8, round((area / aspect) ** 0.5)))
@@ -69,25 +78,26 @@ def _phone_crop(
     return image.resize((size, size), FILTERS[int(rng.integers(len(FILTERS)))], box=box)
 
 
-def _pasted(sources: Sources, rng: np.random.Generator) -> Image.Image:
-    """Paste one to five fruits, turned and scaled, on a crop of a phone photo."""
-    ground = _phone_crop(sources.phone, rng, least_area=0.02)
+def _paste_fruits(sources: Sources, rng: np.random.Generator) -> Image.Image:
+    """Paste one to five fruits, rotated and scaled, on a crop of a phone photo."""
+    background = _crop_phone_photo(sources.phone, rng, min_area=0.02)
     if rng.random() < 0.5:
-        ground = ground.filter(ImageFilter.GaussianBlur(float(rng.uniform(0.5, 4.0))))
+        background = background.filter(ImageFilter.GaussianBlur(float(rng.uniform(0.5, 4.0))))
     for _ in range(int(rng.integers(1, 6))):
-        fruit = _cut_out(_choice(sources.fruits, rng))
-        side = max(16, round(ground.width * float(rng.uniform(0.25, 0.85))))
+        fruit = _cut_out(_choose(sources.fruits, rng))
+        side = max(16, round(background.width * float(rng.uniform(0.25, 0.85))))
         fruit = fruit.resize((side, side), Image.Resampling.BICUBIC)
         fruit = fruit.rotate(float(rng.uniform(0, 360)), Image.Resampling.BILINEAR, expand=True)
         left, top = (
-            int(rng.integers(-fruit.width // 3, ground.width - fruit.width // 2)) for _ in range(2)
+            int(rng.integers(-fruit.width // 3, background.width - fruit.width // 2))
+            for _ in range(2)
         )
-        ground.paste(fruit, (left, top), fruit)
-    return ground
+        background.paste(fruit, (left, top), fruit)
+    return background
 
 
 def _cut_out(image: Image.Image) -> Image.Image:
-    """Make the white ground transparent; white inside the fruit (highlights) stays."""
+    """Make the white background transparent; highlights inside the fruit stay white."""
     solid = ndimage.binary_fill_holes(np.asarray(image).min(axis=2) < 235)
     mask = Image.fromarray(solid.astype(np.uint8) * 255)
     result = image.convert("RGBA")
@@ -95,16 +105,16 @@ def _cut_out(image: Image.Image) -> Image.Image:
     return result
 
 
-def _fruit_on_white(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Return the photo as it is or, two times in three, turned, scaled and moved on white."""
+def _place_on_white(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Copy the photo or, two times in three, rotate, scale and move it on white."""
     if rng.random() < 1 / 3:
         return image.copy()
     angle, scale = rng.uniform(-np.pi, np.pi), np.exp(rng.uniform(-0.4, 0.5))
     cos, sin = np.cos(angle) * scale, np.sin(angle) * scale
-    centre = np.array(image.size) / 2
-    shift = centre + rng.uniform(-0.12, 0.12, 2) * image.width
-    x0 = shift[0] - cos * centre[0] + sin * centre[1]
-    y0 = shift[1] - sin * centre[0] - cos * centre[1]
+    center = np.array(image.size) / 2
+    shift = center + rng.uniform(-0.12, 0.12, 2) * image.width
+    x0 = shift[0] - cos * center[0] + sin * center[1]
+    y0 = shift[1] - sin * center[0] - cos * center[1]
     return image.transform(
         image.size,
         Image.Transform.AFFINE,
@@ -114,12 +124,12 @@ def _fruit_on_white(image: Image.Image, rng: np.random.Generator) -> Image.Image
     )
 
 
-def _recolour(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+def _recolor(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     """Change hue, saturation, contrast, brightness and white balance at random."""
     if rng.random() < 0.3:
         hue, saturation, value = image.convert("HSV").split()
-        turned = (np.asarray(hue).astype(int) + int(rng.integers(256))) % 256
-        hue = Image.fromarray(turned.astype(np.uint8))
+        shifted = (np.asarray(hue).astype(int) + int(rng.integers(256))) % 256
+        hue = Image.fromarray(shifted.astype(np.uint8))
         image = Image.merge("HSV", (hue, saturation, value)).convert("RGB")
     if rng.random() < 0.7:
         image = ImageEnhance.Color(image).enhance(float(rng.uniform(0.4, 1.6)))

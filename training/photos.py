@@ -1,4 +1,4 @@
-"""The photos the small backbone is trained and measured on, and the classes it must never see.
+"""The photos that train and measure the small network, and the classes held out from training.
 
 Layout of the data folder::
 
@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from helpers.photos.decode import pixels
+from helpers.photos.decode import decode_rgb
 
-# Whole kinds of fruit, the same in both data sets where both have them (pear, avocado, kiwi,
-# mango, pomegranate, passion fruit), and three grapes that differ little from each other.
+# Kinds of fruit are held out of both data sets if both have them (pear, avocado, kiwi, mango,
+# pomegranate, passion fruit). Three grapes that look much alike are held out together.
 FRUITS360_HELD_OUT = frozenset(
     {
         "Avocado",
@@ -50,24 +50,44 @@ GROCERY_HELD_OUT = frozenset(
     }
 )
 
-STORED_SIZE = 224
+STORED_SIZE = 224  # pixels: largest height and width, as the pipeline stores photos
 
 
 @dataclass(frozen=True)
 class Photo:
-    """One photo on disk: its path and the class that its folder names."""
+    """A photo on disk.
+
+    Attributes
+    ----------
+    path
+        Its file.
+    label
+        Its class: the name of its folder.
+    """
 
     path: Path
     label: str
 
 
 def list_fruits360(data: Path) -> list[Photo]:
-    """List the photos of both folders of Fruits-360, in the order of their paths."""
+    """List the photos of both folders of Fruits-360, sorted by path in each.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are none.
+    """
     return _list_photos([data / "fruits360" / "Training", data / "fruits360" / "Test"])
 
 
 def list_grocery(data: Path) -> list[Photo]:
-    """List the phone photos, in the order of their paths."""
+    """List the phone photos, sorted by path.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are none.
+    """
     return _list_photos([data / "grocery"])
 
 
@@ -87,8 +107,8 @@ def read_stored(photo: Photo) -> NDArray[np.uint8]:
 
     Returns
     -------
-    uint8 array (height, width, 3), RGB. A side above 224 pixels is reduced to 224 (the aspect is
-    not kept); a smaller one stays.
+    ndarray of uint8, shape (height, width, 3)
+        RGB. A height or a width above 224 pixels is reduced to 224, so the aspect is not kept.
     """
     with Image.open(photo.path) as image:
-        return pixels(image, STORED_SIZE)
+        return decode_rgb(image, STORED_SIZE)

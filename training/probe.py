@@ -1,11 +1,11 @@
-"""Measure the small backbone by linear probes on classes that it never saw.
+r"""Measure the small network by linear probes on classes that it never saw.
 
-    python -m training.probe --data DATA --weights small.weights.h5 \\
+    python -m training.probe --data DATA --weights small.weights.h5 \
         --imagenet-035 alpha_0.35.weights.h5 --imagenet-100 imagenet
 
-A probe is a logistic regression on the standardised features. Prints a table in Markdown: a row
-for each network, a column for each probe, accuracy in percent (mean, and standard deviation over
-the repeats where there are several).
+A probe is a logistic regression on standardized features. The command prints a Markdown table with
+a row per network and a column per probe. It holds the accuracy in percent: the mean, and the
+standard deviation over the repeats if there are several.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from training.train import ALPHA, INPUT_SIZE, TEACHER_SIZE, build_mobilenet, res
 REPEATS = 5
 FOLDS = 5
 SHOTS = 5
-GAP = 20  # frames: some 22 degrees, as a full turn has about 330
+GAP = 20  # frames: 22 degrees, since a full turn has 328 frames
 
 Rows = NDArray[np.intp]
 Splits = list[list[tuple[Rows, Rows]]]
@@ -43,7 +43,19 @@ Splits = list[list[tuple[Rows, Rows]]]
 
 @dataclass(frozen=True)
 class Network:
-    """A row of the table."""
+    """A network to measure: a row of the table.
+
+    Attributes
+    ----------
+    name
+        First cell of the row.
+    size
+        Height and width of the input, in pixels.
+    alpha
+        Width multiplier of MobileNetV2.
+    weights
+        A weights file, "imagenet", or None for random weights.
+    """
 
     name: str
     size: int
@@ -52,7 +64,7 @@ class Network:
 
 
 def extract_features(network: Network, photos: list[Photo]) -> NDArray[np.float32]:
-    """Compute the 1280 features of each photo, as the pipeline does; float32, one row a photo."""
+    """Compute the features of each photo as the pipeline does: float32, shape (photos, 1280)."""
     keras.utils.set_random_seed(0)
     model = build_mobilenet(network.size, network.alpha, network.weights)
     features = []
@@ -65,12 +77,24 @@ def extract_features(network: Network, photos: list[Photo]) -> NDArray[np.float3
     return np.concatenate(features)
 
 
-def accuracy(
+def measure_accuracy(
     features: NDArray[np.float32], labels: NDArray[np.str_], splits: Splits
 ) -> tuple[float, float]:
-    """Mean and standard deviation, over the repeats, of the share of test photos that are right.
+    """Measure the share of the test photos whose label a probe predicts.
 
-    `splits` holds for each repeat a list of (training rows, test rows).
+    Parameters
+    ----------
+    features
+        Shape (photos, features).
+    labels
+        Class of each photo, shape (photos,).
+    splits
+        For each repeat, its folds; a fold is (training rows, test rows).
+
+    Returns
+    -------
+    mean, standard deviation
+        Over the repeats.
     """
     results = []
     for folds in splits:
@@ -84,8 +108,8 @@ def accuracy(
     return float(np.mean(results)), float(np.std(results))
 
 
-def stratified_splits(labels: NDArray[np.str_]) -> Splits:
-    """Five folds, shuffled anew in each repeat."""
+def draw_stratified_splits(labels: NDArray[np.str_]) -> Splits:
+    """Draw five folds, shuffled anew in each repeat."""
     rows = np.zeros(len(labels))
     return [
         list(StratifiedKFold(FOLDS, shuffle=True, random_state=repeat).split(rows, labels))
@@ -93,78 +117,87 @@ def stratified_splits(labels: NDArray[np.str_]) -> Splits:
     ]
 
 
-def blocked_splits(photos: list[Photo]) -> Splits:
-    """Five folds of neighbouring frames; frames within GAP of a test frame are left out."""
-    series = list(_series(photos))
+def make_blocked_splits(photos: list[Photo]) -> Splits:
+    """Make five folds of neighboring frames; frames within GAP of a test frame are left out."""
+    turns = list(_group_turns(photos))
     folds = []
     for fold in range(FOLDS):
         train, test = [], []
-        for rows, frames in series:
+        for rows, frames in turns:
             first, last = (len(rows) * (fold + step) // FOLDS for step in (0, 1))
             test.append(rows[first:last])
-            near = _near(frames, frames[first:last])
+            near = _find_near(frames, frames[first:last])
             train.append(rows[~near])
         folds.append((np.concatenate(train), np.concatenate(test)))
     return [folds]
 
 
-def few_shot_splits(photos: list[Photo]) -> Splits:
-    """Five neighbouring photos of each class for training, all others but their neighbours test.
+def draw_few_shot_splits(photos: list[Photo]) -> Splits:
+    """Draw five neighboring frames of each class to train on; test on frames far from them.
 
-    A new block of neighbours is drawn in each repeat, from either axis of rotation.
+    Each repeat draws new frames, from either axis of rotation. Frames within GAP of them are left
+    out.
     """
     rng = np.random.default_rng(0)
     by_class: dict[str, list[tuple[Rows, Rows]]] = {}
-    for rows, frames in _series(photos):
+    for rows, frames in _group_turns(photos):
         by_class.setdefault(photos[rows[0]].label, []).append((rows, frames))
     splits = []
     for _ in range(REPEATS * 2):
         train, test = [], []
-        for all_series in by_class.values():
-            chosen = int(rng.integers(len(all_series)))
-            for index, (rows, frames) in enumerate(all_series):
+        for turns in by_class.values():
+            chosen = int(rng.integers(len(turns)))
+            for index, (rows, frames) in enumerate(turns):
                 if index != chosen:
                     test.append(rows)
                     continue
                 start = int(rng.integers(len(rows) - SHOTS + 1))
                 train.append(rows[start : start + SHOTS])
-                test.append(rows[~_near(frames, frames[start : start + SHOTS])])
+                test.append(rows[~_find_near(frames, frames[start : start + SHOTS])])
         splits.append([(np.concatenate(train), np.concatenate(test))])
     return splits
 
 
-def _series(photos: list[Photo]) -> Iterator[tuple[Rows, Rows]]:
-    """Yield for each class and axis of rotation the rows and frame numbers, in order of frames."""
+def _group_turns(photos: list[Photo]) -> Iterator[tuple[Rows, Rows]]:
+    """Yield the rows and frame numbers of each class and axis of rotation, sorted by frame."""
     groups: dict[tuple[str, str], list[tuple[int, int]]] = {}
     for row, photo in enumerate(photos):
         match = re.fullmatch(r"(r_|)(\d+)_100", photo.path.stem)
         if match is None:
-            raise ValueError(f"not named <frame>_100.jpg or r_<frame>_100.jpg: {photo.path}")
+            raise ValueError(
+                f"a photo must be named <frame>_100.jpg or r_<frame>_100.jpg, got {photo.path}"
+            )
         groups.setdefault((photo.label, match[1]), []).append((int(match[2]), row))
     for members in groups.values():
         frames, rows = np.array(sorted(members), dtype=np.intp).T
         yield rows, frames
 
 
-def _near(frames: Rows, block: Rows) -> NDArray[np.bool_]:
-    """Tell which frames are of the block or within GAP frames of it."""
-    near: NDArray[np.bool_] = (frames >= block.min() - GAP) & (frames <= block.max() + GAP)
+def _find_near(frames: Rows, block: Rows) -> NDArray[np.bool_]:
+    """Find the frames of a turn that are in a block or within GAP frames of it.
+
+    A turn is closed: its last frame is beside its first. Both arrays are sorted. The first and the
+    last photo bound the turn, so a turn whose ends have no photo leaves out a few frames more.
+    """
+    turn = frames[-1] - frames[0] + 1
+    near: NDArray[np.bool_] = (frames - block[0] + GAP) % turn <= block[-1] - block[0] + 2 * GAP
     return near
 
 
 def main(argv: Sequence[str] | None = None) -> None:
+    """Measure the networks that a command line names, and print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of the photos")
-    parser.add_argument("--weights", required=True, help="the small backbone")
+    parser.add_argument("--weights", required=True, help="weights of the small network")
     parser.add_argument("--imagenet-035", required=True, help='weights file, or "imagenet"')
     parser.add_argument("--imagenet-100", required=True, help='weights file, or "imagenet"')
     arguments = parser.parse_args(argv)
 
     networks = [
         Network("random weights", INPUT_SIZE, ALPHA, None),
-        Network("**this backbone**", INPUT_SIZE, ALPHA, arguments.weights),
+        Network("**this network**", INPUT_SIZE, ALPHA, arguments.weights),
         Network("ImageNet", INPUT_SIZE, ALPHA, arguments.imagenet_035),
         Network("ImageNet", TEACHER_SIZE, ALPHA, arguments.imagenet_035),
         Network("ImageNet (the teacher)", TEACHER_SIZE, 1.0, arguments.imagenet_100),
@@ -173,10 +206,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     grocery = list_grocery(arguments.data)
     unseen = [p for p in grocery if p.label in GROCERY_HELD_OUT]
     probes = {
-        f"{SHOTS} frames a class": (fruits, few_shot_splits(fruits)),
-        "fruits, blocked": (fruits, blocked_splits(fruits)),
-        "phone, unseen": (unseen, stratified_splits(_labels(unseen))),
-        "phone, all": (grocery, stratified_splits(_labels(grocery))),
+        f"{SHOTS} frames per class": (fruits, draw_few_shot_splits(fruits)),
+        "fruits, blocked": (fruits, make_blocked_splits(fruits)),
+        "phone, unseen": (unseen, draw_stratified_splits(_collect_labels(unseen))),
+        "phone, all": (grocery, draw_stratified_splits(_collect_labels(grocery))),
     }
     photos = fruits + grocery
     print(f"photos: {len(fruits)} fruits held out, {len(unseen)} of {len(grocery)} by phone")
@@ -187,14 +220,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         cells = []
         for subset, splits in probes.values():
             rows = np.stack([features[photo] for photo in subset])
-            mean, deviation = accuracy(rows, _labels(subset), splits)
+            mean, deviation = measure_accuracy(rows, _collect_labels(subset), splits)
             spread = f" ± {100 * deviation:.1f}" if len(splits) > 1 else ""
             cells.append(f"{100 * mean:.1f}{spread}")
         size = f"{network.size} px"
         print(f"| {network.name} | {network.alpha} | {size} | {' | '.join(cells)} |", flush=True)
 
 
-def _labels(photos: list[Photo]) -> NDArray[np.str_]:
+def _collect_labels(photos: list[Photo]) -> NDArray[np.str_]:
     return np.array([photo.label for photo in photos])
 
 

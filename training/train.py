@@ -1,12 +1,12 @@
-"""Train the small backbone: MobileNetV2 (alpha 0.35, 96 px) from random weights, by distillation.
+"""Train the small network, a MobileNetV2 (alpha 0.35, 96 px), by distillation.
 
     python -m training.train --data DATA --teacher imagenet --out OUT.weights.h5
 
 A pool of random pictures is drawn from the photos of the training classes. The teacher, a
-MobileNetV2 (224 px) trained on ImageNet, gives its 1280 features for each. The student learns to
-predict their principal components through one linear layer, which is then thrown away
-(feature distillation as in Romero et al., "FitNets", 2015). It first sees the pictures at 64 px,
-which is half the work, then at 96 px.
+MobileNetV2 (224 px) trained on ImageNet, computes 1280 features of each picture. The student starts
+from random weights and learns to predict the principal components of these features through one
+linear layer, which is discarded later (feature distillation as in Romero et al. 2015, "FitNets").
+It first sees the pictures at 64 px, which is half the work, then at 96 px.
 
 The photos of the held-out classes (`training.photos`) are never opened.
 """
@@ -41,21 +41,29 @@ TEACHER_SIZE = 224
 
 @dataclass(frozen=True)
 class Pool:
-    """Random pictures at 96 px (uint8, n x 96 x 96 x 3) and the teacher's features (float16)."""
+    """Random pictures with the teacher's features.
+
+    Attributes
+    ----------
+    pictures
+        RGB, uint8, shape (n, 96, 96, 3).
+    features
+        float16, shape (n, 1280).
+    """
 
     pictures: NDArray[np.uint8]
     features: NDArray[np.float16]
 
 
 def build_mobilenet(size: int | None, alpha: float, weights: str | None) -> keras.Model:
-    """Build the convolutional part of MobileNetV2 with average pooling: 1280 features.
+    """Build the convolutional part of MobileNetV2 with average pooling; it gives 1280 features.
 
     Parameters
     ----------
     size
-        Height and width of the input; None for any.
+        Height and width of the input in pixels; None for any.
     weights
-        A weights file, "imagenet" (Keras's own, downloaded), or None for random weights.
+        A weights file, "imagenet" (Keras downloads its own), or None for random weights.
     """
     model = keras.applications.MobileNetV2(
         input_shape=(size, size, 3),
@@ -70,7 +78,7 @@ def build_mobilenet(size: int | None, alpha: float, weights: str | None) -> kera
 
 
 def resize(pictures: tf.Tensor, size: int) -> tf.Tensor:
-    """Resize as the pipeline does: bilinear, half-pixel centres, no antialiasing, float32."""
+    """Resize as the pipeline does: bilinear, half-pixel centers, no antialiasing, float32."""
     return tf.image.resize(pictures, (size, size), method="bilinear", antialias=False)
 
 
@@ -87,7 +95,7 @@ def _decode(photo: Photo) -> Image.Image:
 
 
 def compile_teacher(weights: str, alpha: float) -> ov.CompiledModel:
-    """Compile the teacher (float32 in 0..255, 1 x 224 x 224 x 3) for this processor's cores."""
+    """Compile the teacher for this processor; its input is float32, 0..255, 1 x 224 x 224 x 3."""
     network = build_mobilenet(TEACHER_SIZE, alpha, weights)
     inputs = keras.Input((TEACHER_SIZE, TEACHER_SIZE, 3))
     model = keras.Model(inputs, network(keras.layers.Rescaling(1 / 127.5, offset=-1.0)(inputs)))
@@ -101,7 +109,10 @@ def compile_teacher(weights: str, alpha: float) -> ov.CompiledModel:
 
 
 def draw_pool(sources: Sources, teacher: ov.CompiledModel, count: int, seed: int) -> Pool:
-    """Draw `count` pictures and let the teacher see each; picture i depends on seed and i alone."""
+    """Draw ``count`` pictures and compute the teacher's features of each.
+
+    Picture i depends on ``seed`` and i alone.
+    """
     pool = Pool(
         pictures=np.empty((count, INPUT_SIZE, INPUT_SIZE, 3), np.uint8),
         features=np.empty((count, FEATURES), np.float16),
@@ -122,33 +133,37 @@ def draw_pool(sources: Sources, teacher: ov.CompiledModel, count: int, seed: int
     return pool
 
 
-def principal_components(features: NDArray[np.float16], count: int) -> NDArray[np.float32]:
-    """Project features on their first `count` principal components, partly whitened.
+def compute_targets(features: NDArray[np.float16], count: int) -> NDArray[np.float32]:
+    """Project features on their first ``count`` principal components, partly whitened.
 
-    A component of variance v is divided by v ** 0.25, so that fine differences weigh more than in
-    plain regression but noise does not weigh as much as in full whitening; then all are divided
-    by one number, so that their variances have mean 1.
+    A component of variance v is divided by v ** 0.25. So small differences weigh more than in plain
+    regression, and noise weighs less than after full whitening. Then all components are divided by
+    one number that makes the mean of their variances 1.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, count)
 
     Raises
     ------
     ValueError
-        If there are not so many components of variance above zero.
+        If fewer components have a variance above zero.
     """
-    centred = features.astype(np.float32)
-    centred -= centred.mean(axis=0)
-    variances, axes = np.linalg.eigh(centred.T.astype(np.float64) @ centred / len(centred))
+    centered = features.astype(np.float32)
+    centered -= centered.mean(axis=0)
+    variances, axes = np.linalg.eigh(centered.T.astype(np.float64) @ centered / len(centered))
     first = np.argsort(variances)[::-1][:count]
     rank = int((variances > 1e-10 * variances.max()).sum())
     if count > rank:
         raise ValueError(f"components must be at most the rank of the features: {count} > {rank}")
-    scores = centred @ axes[:, first] / variances[first] ** 0.25
+    scores = centered @ axes[:, first] / variances[first] ** 0.25
     scores /= np.sqrt(scores.var(axis=0).mean())
     targets: NDArray[np.float32] = scores.astype(np.float32)
     return targets
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has no types
-    """Shuffled batches of pictures, half of them flipped, scaled to -1..1, with their targets."""
+    """Shuffled batches of pictures, scaled to -1..1, with their targets; half are flipped."""
 
     def __init__(
         self,
@@ -175,6 +190,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has no type
         return inputs, self.targets[rows]
 
     def on_epoch_end(self) -> None:
+        """Shuffle the pictures, and draw which of them are flipped."""
         self.order = self.rng.permutation(len(self.pictures))
         self.flipped = self.rng.random(len(self.pictures)) < 0.5
 
@@ -187,15 +203,24 @@ def train_student(
     seed: int,
     out: Path,
 ) -> None:
-    """Train the student from random weights and save its convolutional part after every epoch.
+    """Train the student from random weights; save its convolutional part after every epoch.
 
-    `phases` are pairs of picture size in pixels and number of epochs.
+    Parameters
+    ----------
+    phases
+        Pairs of picture size in pixels and number of epochs.
+    components
+        Principal components of the teacher's features that the student predicts.
+    batch
+        Pictures per step.
+    out
+        File of the weights; its name ends in ``.weights.h5``.
     """
     keras.utils.set_random_seed(seed)
     student = build_mobilenet(None, ALPHA, None)
     for layer in student.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.99  # Keras's 0.999 would average over many epochs' weights
+            layer.momentum = 0.99  # Keras's 0.999 would average over several epochs
     inputs = keras.Input((None, None, 3))
     model = keras.Model(inputs, keras.layers.Dense(components)(student(inputs)))
     steps = sum(epochs for _, epochs in phases) * (len(pool.pictures) // batch)
@@ -203,7 +228,7 @@ def train_student(
         0.0, steps, alpha=0.001, warmup_target=2e-3, warmup_steps=max(1, steps // 20)
     )
     model.compile(keras.optimizers.AdamW(rate, weight_decay=0.01), loss="mse")
-    targets = principal_components(pool.features, components)
+    targets = compute_targets(pool.features, components)
     save = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: student.save_weights(out))
     for phase, (size, epochs) in enumerate(phases):
         batches = Batches(pool.pictures, targets, batch, size, seed + phase)
@@ -211,6 +236,7 @@ def train_student(
 
 
 def main(argv: Sequence[str] | None = None) -> None:
+    """Train with the options of a command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
