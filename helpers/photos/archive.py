@@ -1,4 +1,4 @@
-"""Photos inside a .zip or .tar, read in place: one index, then one range per photo."""
+"""Photos inside a .zip or .tar, read in place: first the index, then one range per photo."""
 
 import gzip
 import io
@@ -187,7 +187,7 @@ def unpack(archive: Location, to: Location) -> dict[str, int]:
     Raises
     ------
     ValueError
-        If it is no such archive, or breaks off.
+        If it is no compressed tar, or breaks off.
     """
     skipped: Counter[str] = Counter()
     unpacked: set[str] = set()

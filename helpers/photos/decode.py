@@ -1,4 +1,4 @@
-"""A photo's bytes become RGB pixels, or a reason why not."""
+"""Decode a photo's bytes to RGB pixels, or name the reason why that fails."""
 
 import ctypes
 import io
@@ -192,7 +192,7 @@ def silence_pillow() -> Iterator[None]:
 
 
 def _explain_unidentified(content: bytes) -> tuple[str, str]:
-    """Explain why Pillow cannot identify these bytes, by the signatures of all its formats."""
+    """Find why Pillow cannot identify these bytes: compare them with every format's signature."""
     if content[4:8] == b"ftyp" and content[8:12] in _HEIF_BRANDS:
         return "unsupported", "HEIF is not read here"
     Image.init()
@@ -200,7 +200,7 @@ def _explain_unidentified(content: bytes) -> tuple[str, str]:
     for name, (_, accepts) in Image.OPEN.items():
         if accepts is not None and accepts(start):
             if name in FORMATS:
-                return "undecodable", f"begins as {name}, but its header is damaged or of no use"
+                return "undecodable", f"begins as {name}, but its header is damaged or unusable"
             return "unsupported", f"{name} is not read here"
     return "not_an_image", "no known image format begins like this"
 
@@ -221,7 +221,7 @@ def read_orientation(image: Image.Image) -> int:
 
 
 def load_image(image: Image.Image) -> None:
-    """Decode, without libtiff's lines on stderr, and with the transparent color in 8 bits."""
+    """Decode an opened picture; libtiff prints nothing, and a transparent color has 8 bits."""
     if image.format == "TIFF":
         ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
     if isinstance(image, PngImageFile) and image.tile and "transparency" in image.info:

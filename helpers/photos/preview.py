@@ -1,4 +1,4 @@
-"""A photo's file described and shown as it is, whether it can be used or not."""
+"""Describe and show a photo's file as it is, whether it can be used or not."""
 
 import io
 from contextlib import suppress
@@ -20,7 +20,7 @@ from helpers.photos.decode import (
 def describe(image: Image.Image) -> str:
     """Describe an opened photo: format, mode, size, and whether its header says it is rotated.
 
-    Nothing is decoded, so data that follows the picture in a PNG is not known.
+    Nothing is decoded. So a rotation that a PNG names after its picture is not known.
     """
     in_header = "exif" in image.info or image.format == "TIFF"
     with silence_pillow():
@@ -29,19 +29,21 @@ def describe(image: Image.Image) -> str:
 
 
 def preview(content: bytes, size: int) -> tuple[Image.Image, tuple[int, int]] | None:
-    """Decode as much of a photo's file as can be shown, as it is; None where there is nothing.
+    """Decode as much of a photo's file as can be shown; None if there is nothing to show.
 
-    A file that breaks off gives the part that is there.
+    A file that breaks off gives the part that it holds.
 
     Parameters
     ----------
+    content
+        The file's bytes.
     size
         Largest width and height of the picture; a larger one is reduced.
 
     Returns
     -------
     picture, (width, height)
-        The width and the height are the file's.
+        Width and height are those of the file's picture.
     """
     with silence_pillow():
         try:
@@ -53,7 +55,7 @@ def preview(content: bytes, size: int) -> tuple[Image.Image, tuple[int, int]] | 
             image.draft(None, (size, size))
             load_image(image)
         assert isinstance(image, ImageFile.ImageFile)
-        image.tile = []  # nothing more to decode: what there is is shown
+        image.tile = []  # nothing more to decode: show what there is
         try:
             shown = convert_rgb(image)
             shown.thumbnail((size, size))

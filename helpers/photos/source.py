@@ -74,7 +74,7 @@ class Source:
         Raises
         ------
         OSError
-            If they cannot be read, or are not as many as the catalogue says.
+            If they cannot be read, or are not as many as the catalog says.
         """
         if photo.packing is None:
             # One byte more than expected shows that the file has grown.
@@ -88,7 +88,7 @@ class Source:
         return content
 
     def read_all(self, photos: Iterable[Photo]) -> Iterator[tuple[Photo, bytes | OSError]]:
-        """Yield each photo with its bytes or the error, in order; read the next ones meanwhile."""
+        """Yield each photo with its bytes or the error, in order; threads read the next photos."""
 
         def try_read(photo: Photo) -> tuple[Photo, bytes | OSError]:
             try:
@@ -104,12 +104,12 @@ class Source:
 
 
 def open_source(uri: str) -> Source:
-    """Open the source of a URI that can be listed in place.
+    """Open a source that can be listed in place: a folder, a glob, an S3 prefix or an archive.
 
     Raises
     ------
     FileNotFoundError, NotADirectoryError
-        If nothing has that name, or if it is a single file that is no archive.
+        If nothing has that name, or if it is a file that is not an archive.
     PermissionError
         If it may not be read.
     """
