@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: measure, print the table, write ``benchmarks/results.json``."""
+"""``python -m benchmarks``: measure, print the tables, write ``benchmarks/results.json``."""
 
 import argparse
 import json
@@ -19,20 +19,18 @@ from benchmarks import (
     pipeline,
     precision,
     reading,
+    reference,
 )
 from benchmarks.compare import DifferentError
-from benchmarks.findings import Group, table
-from benchmarks.work import FULL, QUICK, Work
+from benchmarks.context import FULL, QUICK, Context
+from benchmarks.findings import Group, format_tables
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results.json"
 SCRATCH = ROOT / "runs" / "benchmarks"
-REFERENCE = ROOT.parent / "shared"
-PHOTOS = REFERENCE / "data" / "fruits360"
-WEIGHTS = REFERENCE / "weights" / "mobilenet_v2_1.0_224_no_top_dequantised.weights.h5"
 
 #: what is measured, in this order, and its share of the time
-GROUPS: dict[str, tuple[Callable[[Work], Group], float]] = {
+GROUPS: dict[str, tuple[Callable[[Context], Group], float]] = {
     "pipeline": (pipeline.measure, 0.15),
     "featurizing": (featurizing.measure, 0.26),
     "precision": (precision.measure, 0.14),
@@ -46,24 +44,25 @@ GROUPS: dict[str, tuple[Callable[[Work], Group], float]] = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Read the command line, measure, print, write; 1 if a peer computed something else."""
-    chosen = _parser().parse_args(arguments)
+    """Read the command line, measure, print, write; return 1 if a peer computed something else."""
+    chosen = _make_parser().parse_args(arguments)
+    photos, weights = _choose_data(chosen.photos, chosen.weights)
     plan = QUICK if chosen.quick else FULL
     shutil.rmtree(SCRATCH, ignore_errors=True)
     SCRATCH.mkdir(parents=True)
     described = machine.describe()
     print(json.dumps(described, indent=2), flush=True)
-    work = Work(plan, chosen.photos.resolve(), chosen.weights, SCRATCH)
-    groups, troubles = measured(work, chosen.only)
-    print("\n".join([table(groups), "", *troubles]))
+    context = Context(plan, photos.resolve(), weights, SCRATCH)
+    groups, troubles = measure_groups(context, chosen.only)
+    print("\n".join([format_tables(groups), "", *troubles]))
     results = {
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": described,
         "plan": asdict(plan),
-        "photos": chosen.photos.name,
-        "weights": Path(chosen.weights).name,
+        "photos": photos.name,
+        "weights": Path(weights).name,
         "goals": [asdict(goal) for group in groups for goal in group.goals],
-        "groups": [group.as_json() for group in groups],
+        "groups": [group.to_json() for group in groups],
         "troubles": troubles,
     }
     chosen.results.write_text(json.dumps(results, indent=2) + "\n")
@@ -71,42 +70,58 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if troubles else 0
 
 
-def measured(work: Work, names: Iterable[str]) -> tuple[list[Group], list[str]]:
-    """The named groups; and in words, which could not be measured and why."""
+def measure_groups(context: Context, names: Iterable[str]) -> tuple[list[Group], list[str]]:
+    """Measure the named groups.
+
+    Returns
+    -------
+    groups, troubles
+        What was measured; and a sentence for each group that could not be measured.
+    """
     groups, troubles = [], []
     for name in names:
         measure, share = GROUPS[name]
-        work.budget.grant(share)
-        if work.budget.spent:
-            troubles.append(f"{name}: not measured, the {work.plan.minutes:g} minutes are used up")
+        context.budget.grant(share)
+        if context.budget.is_spent:
+            minutes = f"{context.plan.minutes:g} minutes"
+            troubles.append(f"{name}: not measured, the {minutes} are used up")
             continue
         print(f"measuring: {name}", file=sys.stderr, flush=True)
         try:
-            groups.append(measure(work))
+            groups.append(measure(context))
         except DifferentError as error:
             troubles.append(f"{name}: {error}")
     return groups, troubles
 
 
-def _parser() -> argparse.ArgumentParser:
+def _choose_data(photos: Path | None, weights: str | None) -> tuple[Path, str]:
+    """Take the photos and weights that were given, else the reference data, else the sample."""
+    folder = reference.find_reference()
+    if folder is None:
+        return photos or ROOT / "data_sample", weights or "random"
+    return photos or folder / reference.PHOTOS, weights or str(folder / reference.WEIGHTS)
+
+
+def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Measure the project beside its peers, in one run; outputs are compared too.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description=(
+            "Measure the project beside its peers in one run, and compare their outputs. Photos "
+            f"and weights come from the folder that {reference.VARIABLE} names; without it the "
+            "sample photos and random weights are measured."
+        ),
     )
     parser.add_argument(
-        "--quick", action="store_true", help="8 minutes and fewer photos; else 40 minutes"
+        "--quick", action="store_true", help="take 8 minutes and fewer photos, not 40 minutes"
     )
     parser.add_argument(
         "--photos",
         type=Path,
-        default=PHOTOS if PHOTOS.is_dir() else ROOT / "data_sample",
         metavar="FOLDER",
-        help="JPEG files to measure on; too few come several times, with other bytes",
+        help="JPEG files to measure on; if they are too few, copies with other bytes are added",
     )
     parser.add_argument(
         "--weights",
-        default=str(WEIGHTS) if WEIGHTS.is_file() else "random",
         metavar="FILE.h5",
         help="weights of MobileNetV2 at 224 pixels, 'imagenet' or 'random'",
     )
@@ -116,9 +131,15 @@ def _parser() -> argparse.ArgumentParser:
         choices=GROUPS,
         default=list(GROUPS),
         metavar="GROUP",
-        help=f"of {', '.join(GROUPS)}",
+        help=f"measure only these, of {', '.join(GROUPS)}",
     )
-    parser.add_argument("--results", type=Path, default=RESULTS, metavar="FILE.json")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=RESULTS,
+        metavar="FILE.json",
+        help="where the results are written (default: benchmarks/results.json)",
+    )
     return parser
 
 

@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
-from helpers.run.manifest import Run
-from helpers.stages import featurize
+from helpers.run import results
+from helpers.run.manifest import FEATURIZE, Run
 from helpers.storage.location import locate
 
 Rows = Mapping[str, NDArray[np.floating[Any]]]
@@ -21,8 +21,8 @@ class DifferentError(RuntimeError):
     """Two ways that should compute the same numbers do not."""
 
 
-def relative_error(found: Rows, expected: Rows) -> float:
-    """Norm of the difference over the norm of ``expected``, over the keys of ``expected``.
+def measure_error(found: Rows, expected: Rows) -> float:
+    """Measure the norm of the difference over the norm of ``expected``, over its keys.
 
     Raises
     ------
@@ -49,27 +49,30 @@ def require_close(what: str, error: float, most: float) -> None:
         raise DifferentError(f"{what}: relative error must be at most {most:g}, got {error:g}")
 
 
-def features_by_path(run: Path) -> dict[str, NDArray[np.float32]]:
-    """The features that 03 finished last in a run, by the photos' paths."""
-    held = Run(locate(str(run)))
-    upstream = held.require(featurize.STAGE)
-    _, photos = results.read_decoded(held, upstream)
-    by_id = rows_by(run / "features" / upstream.lineage["features"], "image_id", "features")
+def read_features_by_path(run: Path) -> dict[str, NDArray[np.float32]]:
+    """Read the features that 03 finished last in a run, by the photos' paths."""
+    opened = Run(locate(str(run)))
+    record = opened.require(FEATURIZE)
+    _, photos = results.read_decoded(opened, record)
+    by_id = read_rows_by(run / "features" / record.lineage["features"], "image_id", "features")
     pairs = zip(photos["path"].to_pylist(), photos["image_id"].to_pylist(), strict=True)
     return {path: by_id[image_id] for path, image_id in pairs}
 
 
-def rows_by(folder: Path, key: str, values: str) -> dict[str, NDArray[Any]]:
-    """A column of lists in a folder of Parquet files, by another column."""
+def read_rows_by(folder: Path, key: str, values: str) -> dict[str, NDArray[Any]]:
+    """Read a column of lists from a folder of Parquet files, by another column."""
     table = ds.dataset(folder).to_table(columns=[key, values])
     flat = pc.list_flatten(table[values]).to_numpy()
     return dict(zip(table[key].to_pylist(), flat.reshape(len(table), -1), strict=True))
 
 
-def ready_tensors(run: Path, most: int) -> tuple[list[str], NDArray[np.uint8]]:
-    """Paths of photos of the commonest size, and their stored pixels.
+def read_tensors(run: Path, most: int) -> tuple[list[str], NDArray[np.uint8]]:
+    """Read stored pixels of the most frequent size, of at most ``most`` photos.
 
-    The pixels have shape (photos, height, width, 3).
+    Returns
+    -------
+    paths, pixels
+        The pixels have shape (photos, height, width, 3).
     """
     columns = ["path", "height", "width", "pixels"]
     rows = ds.dataset(run / "pixels").head(most, columns=columns)

@@ -16,17 +16,28 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from benchmarks import compare, stages
+from benchmarks.context import Context, choose_components
 from benchmarks.findings import Goal, Group, Line
-from benchmarks.sessions import session
-from benchmarks.work import Work, components
+from benchmarks.sessions import open_session
+from helpers.run.manifest import PCA
 
 SPARK, FULL, COVARIANCE = "Spark ML", "scikit-learn, full SVD", "scikit-learn, covariance_eigh"
-SAME_RATIOS, SAME_SCORES = 1e-6, 1e-3  # relative; scores are stored in float32
+MAX_RATIO_ERROR, MAX_SCORE_ERROR = 1e-6, 1e-3  # relative; scores are stored in float32
 
 
 @dataclass(frozen=True)
 class Input:
-    """Features (Parquet: image_id, features), sides (path, image_id, side), components."""
+    """What the peers are given.
+
+    Attributes
+    ----------
+    features
+        Folder of Parquet files with ``image_id`` and ``features``.
+    sides
+        Parquet file with ``path``, ``image_id`` and ``side``.
+    components
+        Number of components to compute.
+    """
 
     features: Path
     sides: Path
@@ -35,17 +46,20 @@ class Input:
 
 @dataclass(frozen=True)
 class Fitted:
-    """Seconds from features on disk to scores on disk, and what was found."""
+    """Seconds from features on disk to scores on disk, and the explained variance."""
 
     seconds: float
     explained_variance_ratio: NDArray[np.float64]
 
 
-def measure(work: Work) -> Group:
-    run, number = work.whole_run, components(work.plan.photos)
-    settings = work.settings(run, work.photos.folder(work.plan.photos))
-    given = Input(_only(run / "features"), _only(run / "splits") / "split.parquet", number)
-    written = work.new_folder("components")
+def measure(context: Context) -> Group:
+    """Measure 04 beside Spark ML and scikit-learn."""
+    run, number = context.whole_run, choose_components(context.plan.photos)
+    parameters = context.make_parameters(run, context.photos.write_folder(context.plan.photos))
+    given = Input(
+        _find_only(run / "features"), _find_only(run / "splits") / "split.parquet", number
+    )
+    written = context.clear_folder("components")
     peers: dict[str, Callable[[Input, Path], Fitted]] = {
         SPARK: fit_spark,
         FULL: partial(fit_scikit_learn, "full"),
@@ -53,19 +67,21 @@ def measure(work: Work) -> Group:
     }
 
     def project() -> float:
-        timed = work.project.call(stages.run, settings, (stages.PCA,))
-        return timed.seconds(stages.PCA)
+        timed = context.project.call(stages.run, parameters, (PCA,))
+        return timed.sum_seconds(PCA)
 
     def peer(name: str) -> Fitted:
-        return work.processes.call(peers[name], given, work.new_folder(f"components/{name}"))
+        return context.processes.call(
+            peers[name], given, context.clear_folder(f"components/{name}")
+        )
 
-    rounds = work.budget.rounds(
+    rounds = context.budget.run_rounds(
         {"project": project, **{name: partial(peer, name) for name in peers}}
     )
     for name in peers:
-        _require_same(name, rounds[name][0], written / name, _only(run / "pca"))
+        _require_same(name, rounds[name][0], written / name, _find_only(run / "pca"))
     rows = ds.dataset(given.features).count_rows()
-    width = len(next(iter(compare.rows_by(given.features, "image_id", "features").values())))
+    width = len(next(iter(compare.read_rows_by(given.features, "image_id", "features").values())))
     ours = Line("04", rounds["project"], rows)
     lines = {name: Line(name, [fitted.seconds for fitted in rounds[name]], rows) for name in peers}
     return Group(
@@ -73,22 +89,22 @@ def measure(work: Work) -> Group:
         ours.what,
         [ours, *lines.values()],
         [
-            Goal.at_least(12, "04 beside Spark ML", ours.speed_beside(lines[SPARK])),
-            Goal.at_most(1.5, f"time of 04 beside {FULL}", lines[FULL].speed_beside(ours)),
+            Goal.at_least(12, "04 beside Spark ML", ours.compare_speed(lines[SPARK])),
+            Goal.at_most(1.5, f"time of 04 beside {FULL}", lines[FULL].compare_speed(ours)),
             Goal.at_most(
-                3, f"time of 04 beside {COVARIANCE}", lines[COVARIANCE].speed_beside(ours)
+                3, f"time of 04 beside {COVARIANCE}", lines[COVARIANCE].compare_speed(ours)
             ),
         ],
     )
 
 
 def fit_spark(given: Input, to: Path) -> Fitted:
-    """StandardScaler and PCA of Spark ML, fitted on the training side."""
+    """Fit StandardScaler and PCA of Spark ML on the training side; score all photos."""
     from pyspark.ml.feature import PCA, StandardScaler
     from pyspark.ml.functions import array_to_vector, vector_to_array
     from pyspark.sql import functions as F
 
-    with session() as spark:
+    with open_session() as spark:
         started = time.monotonic()
         sides = spark.read.parquet(f"file://{given.sides}").select("image_id", "path", "side")
         vectors = array_to_vector(F.col("features").cast("array<double>")).alias("vector")
@@ -107,7 +123,7 @@ def fit_spark(given: Input, to: Path) -> Fitted:
 
 
 def fit_scikit_learn(solver: str, given: Input, to: Path) -> Fitted:
-    """scikit-learn's PCA in memory, in float64, fitted on the training side."""
+    """Fit scikit-learn's PCA on the training side in memory, in float64; score all photos."""
     from sklearn.decomposition import PCA
 
     started = time.monotonic()
@@ -137,17 +153,18 @@ def _require_same(name: str, fitted: Fitted, written: Path, snapshot: Path) -> N
     with np.load(snapshot / "model.npz") as model:
         expected = model["explained_variance_ratio"]
     apart = np.abs(fitted.explained_variance_ratio / expected - 1).max()
-    compare.require_close(f"{name}: explained variance ratios", float(apart), SAME_RATIOS)
+    compare.require_close(f"{name}: explained variance ratios", float(apart), MAX_RATIO_ERROR)
     ours, theirs = (
-        compare.rows_by(folder / "scores", "image_id", "scores") for folder in (snapshot, written)
+        compare.read_rows_by(folder / "scores", "image_id", "scores")
+        for folder in (snapshot, written)
     )
-    error = compare.relative_error(
+    error = compare.measure_error(
         {key: np.abs(row) for key, row in theirs.items()},
         {key: np.abs(row) for key, row in ours.items()},
     )
-    compare.require_close(f"{name}: scores", error, SAME_SCORES)
+    compare.require_close(f"{name}: scores", error, MAX_SCORE_ERROR)
 
 
-def _only(folder: Path) -> Path:
+def _find_only(folder: Path) -> Path:
     [only] = folder.iterdir()
     return only

@@ -5,57 +5,59 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks import compare, peers, stages
+from benchmarks.context import MAX_ERROR, Context
 from benchmarks.findings import Goal, Group, Line
-from benchmarks.stages import AGAIN, FEATURIZE, INGEST, PREPROCESS
-from benchmarks.work import SAME, Work
-from helpers.backbones import INPUT
+from benchmarks.stages import AGAIN
+from helpers.backbones import INPUT_SIZE
+from helpers.run.manifest import FEATURIZE, INGEST, PREPROCESS
 
 ENLARGED = 32  # photos that need no resizing, on which all must agree
 
 PEERS = {
-    "Keras in a pandas UDF (24 partitions)": peers.keras_in_pandas_udf,
-    "Keras in predict_batch_udf": peers.keras_in_predict_batch_udf,
-    "tf.data and Keras, one process": peers.keras_on_tf_data,
+    "Keras in a pandas UDF (24 partitions)": peers.run_pandas_udf,
+    "Keras in predict_batch_udf": peers.run_predict_batch_udf,
+    "tf.data and Keras, one process": peers.run_tf_data,
 }
-NOTEBOOK = next(iter(PEERS))  # the one that the project set out from
+NOTEBOOK = next(iter(PEERS))  # what the project started from
 
 
-def measure(work: Work) -> Group:
-    photos = work.photos.folder_with_enlarged(work.plan.few, ENLARGED, INPUT)
-    count = work.plan.few + ENLARGED
-    written = {name: work.new_folder(f"peers/{i}") for i, name in enumerate(PEERS)}
-    run = work.new_run("few")
+def measure(context: Context) -> Group:
+    """Measure 02 and 03 beside the peers and the bare engine."""
+    photos = context.photos.write_folder_with_enlarged(context.plan.few, ENLARGED, INPUT_SIZE)
+    count = context.plan.few + ENLARGED
+    written = {name: context.clear_folder(f"peers/{i}") for i, name in enumerate(PEERS)}
+    run = context.clear_run("few")
 
     def project() -> stages.Timed:
-        settings = work.settings(run, photos)
+        parameters = context.make_parameters(run, photos)
         named = (INGEST, PREPROCESS, FEATURIZE)
-        return work.project.call(stages.run, settings, named, again=True)
+        return context.project.call(stages.run, parameters, named, again=True)
 
     def peer(name: str) -> peers.Taken:
-        to = work.new_folder(str(written[name]))
-        return work.processes.call(PEERS[name], photos, work.keras, to)
+        to = context.clear_folder(str(written[name]))
+        return context.processes.call(PEERS[name], photos, context.keras, to)
 
-    rounds = work.budget.rounds(
+    rounds = context.budget.run_rounds(
         {
             "project": project,
-            "bare": lambda: work.limit(run).seconds(),
+            "bare": lambda: context.find_limit(run).measure_seconds(),
             **{name: partial(peer, name) for name in PEERS},
         }
     )
     runs: list[stages.Timed] = rounds["project"]
-    limit = work.limit(run)
+    limit = context.find_limit(run)
     engine = Line("the bare engine", rounds["bare"], limit.photos, str(limit.setting))
-    both = Line("02 and 03", [one.seconds(PREPROCESS, FEATURIZE) for one in runs], count)
-    first = Line("03", [one.seconds(FEATURIZE) for one in runs], count)
-    again = Line("03 once more, its workers warm", [one.seconds(AGAIN) for one in runs], count)
-    expected = compare.features_by_path(run)
+    both = Line("02 and 03", [one.sum_seconds(PREPROCESS, FEATURIZE) for one in runs], count)
+    first = Line("03", [one.sum_seconds(FEATURIZE) for one in runs], count)
+    again = Line("03 once more, its workers warm", [one.sum_seconds(AGAIN) for one in runs], count)
+    expected = compare.read_features_by_path(run)
     lines = {
         name: Line(
             name,
             [taken.seconds for taken in rounds[name]],
             count,
             f"ready after {median(taken.start for taken in rounds[name]):.1f} s more; "
-            + _compared(name, written[name], expected),
+            + _describe_errors(name, written[name], expected),
         )
         for name in PEERS
     }
@@ -67,26 +69,32 @@ def measure(work: Work) -> Group:
             Goal.at_least(
                 0.87,
                 f"03 with warm workers beside the bare engine, {count:,} photos",
-                again.speed_beside(engine),
+                again.compare_speed(engine),
                 f"their start: {first.median - again.median:.1f} s",
             ),
             Goal.at_least(
                 8.5,
                 f"02 and 03 beside Keras in a pandas UDF, {count:,} photos",
-                both.speed_beside(lines[NOTEBOOK]),
+                both.compare_speed(lines[NOTEBOOK]),
             ),
         ],
     )
 
 
-def _compared(name: str, written: Path, expected: compare.Rows) -> str:
-    """How near a peer's features are; raises where nothing is resized and they differ."""
-    found = compare.rows_by(written, "path", "features")
+def _describe_errors(name: str, written: Path, expected: compare.Rows) -> str:
+    """Describe how near a peer's features are.
+
+    Raises
+    ------
+    DifferentError
+        If they differ where nothing is resized.
+    """
+    found = compare.read_rows_by(written, "path", "features")
     same = {path: row for path, row in expected.items() if path.startswith("enlarged/")}
-    error = compare.relative_error(found, same)
-    compare.require_close(name, error, SAME)
+    error = compare.measure_error(found, same)
+    compare.require_close(name, error, MAX_ERROR)
     resized = {path: row for path, row in expected.items() if path not in same}
     return (
-        f"features differ by {error:.0e}, and by {compare.relative_error(found, resized):.1g} "
+        f"features differ by {error:.0e}, and by {compare.measure_error(found, resized):.1g} "
         "where the photo is resized, each with its own filter"
     )

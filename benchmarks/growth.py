@@ -5,10 +5,10 @@ from functools import partial
 from statistics import median
 
 from benchmarks import stages
+from benchmarks.context import Context, choose_components
 from benchmarks.findings import Goal, Group, Line
-from benchmarks.stages import FEATURIZE
-from benchmarks.work import Work, components
 from helpers.parameters import NOTEBOOKS
+from helpers.run.manifest import FEATURIZE
 
 DOUBLINGS = (1, 2, 4, 8)
 STAGES = NOTEBOOKS[:4]
@@ -17,29 +17,38 @@ MIB, GIB = 1024**2, 1024**3
 
 @dataclass(frozen=True)
 class Grown:
-    """Seconds of 01 to 04; peak memory of all processes in bytes, at any time and within 03."""
+    """What a run of 01 to 04 took.
+
+    Attributes
+    ----------
+    peak, peak_03
+        Peak memory of all processes in bytes: at any time, and within 03.
+    """
 
     seconds: float
     peak: int
     peak_03: int
 
 
-def measure(work: Work) -> Group:
-    least = work.plan.least
+def measure(context: Context) -> Group:
+    """Measure 01 to 04 on four numbers of photos, and on one core."""
+    least = context.plan.least
     sizes = [least * times for times in DOUBLINGS]
     most = sizes[-1]
 
     def run(count: int, cores: int | None = None) -> Grown:
-        place, photos = work.new_run("growth"), work.photos.folder(count)
-        settings = work.settings(place, photos, COMPONENTS=components(least))
-        timed, sampler = work.project.watched(stages.run, settings, STAGES, cores=cores)
+        place, photos = context.clear_run("growth"), context.photos.write_folder(count)
+        parameters = context.make_parameters(place, photos, COMPONENTS=choose_components(least))
+        timed, sampler = context.project.call_and_sample(
+            stages.run, parameters, STAGES, cores=cores
+        )
         start, end = timed.spans[STAGES[0]][0], timed.spans[STAGES[-1]][1]
-        peak_03 = sampler.peak(*timed.spans[FEATURIZE])
-        return Grown(timed.seconds(*STAGES), sampler.peak(start, end), peak_03)
+        peak_03 = sampler.find_peak(*timed.spans[FEATURIZE])
+        return Grown(timed.sum_seconds(*STAGES), sampler.find_peak(start, end), peak_03)
 
     contestants = {f"{count:,} photos": partial(run, count) for count in sizes}
     one_core = f"{most:,} photos on 1 core"
-    rounds = work.budget.rounds({**contestants, one_core: partial(run, most, cores=1)})
+    rounds = context.budget.run_rounds({**contestants, one_core: partial(run, most, cores=1)})
     counts = dict(zip(rounds, [*sizes, most], strict=True))
     lines = {
         name: Line(
@@ -57,7 +66,7 @@ def measure(work: Work) -> Group:
     )
     larger = median(d.peak / a.peak for a, d in zip(smallest, whole, strict=True))
     return Group(
-        f"Growth: 01 to 04 on {work.cores} cores, and on one",
+        f"Growth: 01 to 04 on {context.cores} cores, and on one",
         next(iter(lines)),
         list(lines.values()),
         [
@@ -69,7 +78,7 @@ def measure(work: Work) -> Group:
                 dearer,
             ),
             Goal.at_most(1.1, f"peak memory with {most:,} photos beside {sizes[0]:,}", larger),
-            _two_cores(work.cores, lines[f"{most:,} photos"], lines[one_core]),
+            _compare_cores(context.cores, lines[f"{most:,} photos"], lines[one_core]),
             Goal.at_most(
                 1,
                 f"GiB of peak memory of 03, all processes, {most:,} photos",
@@ -79,8 +88,8 @@ def measure(work: Work) -> Group:
     )
 
 
-def _two_cores(cores: int, all_cores: Line, one_core: Line) -> Goal:
+def _compare_cores(cores: int, all_cores: Line, one_core: Line) -> Goal:
     what = f"2 cores beside 1, {all_cores.what}"
     if cores != 2:
-        return Goal.untold("at least 1.85", what, f"this machine has {cores} cores")
-    return Goal.at_least(1.85, what, all_cores.speed_beside(one_core))
+        return Goal.not_measured("at least 1.85", what, f"this machine has {cores} cores")
+    return Goal.at_least(1.85, what, all_cores.compare_speed(one_core))

@@ -3,34 +3,40 @@
 from functools import cache
 
 from benchmarks import stages
-from benchmarks.bare import Limit
+from benchmarks.context import Context
+from benchmarks.engine_limit import EngineLimit
 from benchmarks.findings import Goal, Group, Line
-from benchmarks.stages import AGAIN, FEATURIZE, INGEST, PREPROCESS
-from benchmarks.work import Work
+from benchmarks.stages import AGAIN
+from helpers.run.manifest import FEATURIZE, INGEST, PREPROCESS
 
 VGG16 = {"BACKBONE": "vgg16", "WEIGHTS": "random"}
 BATCHES = (1, 4)
 TRIED = 64
 
 
-def measure(work: Work) -> Group:
-    count = work.plan.vgg
-    photos = work.photos.folder(count)
-    network = work.build(**VGG16)
-    run = work.new_run("vgg16")
+def measure(context: Context) -> Group:
+    """Measure 03 with VGG16 beside the bare engine."""
+    count = context.plan.vgg
+    photos = context.photos.write_folder(count)
+    network = context.build_network(**VGG16)
+    run = context.clear_run("vgg16")
     named = (INGEST, PREPROCESS, FEATURIZE)
 
     def project() -> stages.Timed:
-        settings = work.settings(run, photos, **VGG16)
-        return work.project.call(stages.run, settings, named, again=True)
+        parameters = context.make_parameters(run, photos, **VGG16)
+        return context.project.call(stages.run, parameters, named, again=True)
 
     @cache
-    def limit() -> Limit:
-        return work.bare_limit(run, network, BATCHES, count, TRIED)
+    def find_limit() -> EngineLimit:
+        return context.find_limit_of(run, network, BATCHES, count, TRIED)
 
-    rounds = work.budget.rounds({"project": project, "bare": lambda: limit().seconds()})
-    again = Line("03, its workers warm", [one.seconds(AGAIN) for one in rounds["project"]], count)
-    engine = Line("the bare engine", rounds["bare"], limit().photos, str(limit().setting))
+    rounds = context.budget.run_rounds(
+        {"project": project, "bare": lambda: find_limit().measure_seconds()}
+    )
+    again = Line(
+        "03, its workers warm", [one.sum_seconds(AGAIN) for one in rounds["project"]], count
+    )
+    engine = Line("the bare engine", rounds["bare"], find_limit().photos, str(find_limit().setting))
     return Group(
         f"VGG16 with random weights, {count:,} photos",
         engine.what,
@@ -39,7 +45,7 @@ def measure(work: Work) -> Group:
             Goal.at_least(
                 0.95,
                 f"03 with VGG16 beside the bare engine, {count:,} photos",
-                again.speed_beside(engine),
+                again.compare_speed(engine),
             )
         ],
     )

@@ -1,54 +1,52 @@
 """Memory of a process and all its descendants, sampled from ``/proc``.
 
-Counted is the proportional set size (PSS): a page that n processes share counts 1/n in each, so
+The proportional set size (PSS) is counted: a page that n processes share counts 1/n in each, so
 the sum over a tree is what the tree takes of the machine.
 """
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 
 INTERVAL = 0.25  # seconds; one sample of four processes takes about 10 ms
 KIB = 1024
 
 
 class Sampler:
-    """Samples the tree below process ``pid`` while its block runs."""
+    """Samples of the memory of the tree below process ``pid``."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
         self._samples: list[tuple[float, int]] = []
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._sample, daemon=True)
 
-    def __enter__(self) -> "Sampler":
-        self._thread.start()
-        return self
+    @contextmanager
+    def sample(self) -> Iterator[None]:
+        """Sample in a thread while the block runs."""
+        thread = threading.Thread(target=self._sample_until_done, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._done.set()
+            thread.join()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def peak(self, start: float, end: float) -> int:
-        """Most bytes sampled between two times of ``time.monotonic``; 0 where none was sampled."""
+    def find_peak(self, start: float, end: float) -> int:
+        """Find the most bytes between two times of ``time.monotonic``; 0 without a sample."""
         return max((size for at, size in self._samples if start <= at <= end), default=0)
 
-    def _sample(self) -> None:
+    def _sample_until_done(self) -> None:
         while not self._done.wait(INTERVAL):
-            self._samples.append((time.monotonic(), sum(map(pss, tree(self._pid)))))
+            self._samples.append((time.monotonic(), sum(map(measure_pss, list_tree(self._pid)))))
 
 
-def tree(pid: int) -> list[int]:
-    """A process and all its descendants."""
+def list_tree(pid: int) -> list[int]:
+    """List a process and all its descendants."""
     children: dict[int, list[int]] = {}
     for folder in Path("/proc").iterdir():
-        if folder.name.isdigit() and (parent := _parent(folder)) is not None:
+        if folder.name.isdigit() and (parent := _read_parent(folder)) is not None:
             children.setdefault(parent, []).append(int(folder.name))
     found = [pid]
     for process in found:  # grows while it is walked
@@ -56,8 +54,8 @@ def tree(pid: int) -> list[int]:
     return found
 
 
-def pss(pid: int) -> int:
-    """Proportional set size of one process in bytes; 0 where it has ended."""
+def measure_pss(pid: int) -> int:
+    """Measure the proportional set size of a process in bytes; 0 if it has ended."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
@@ -65,7 +63,7 @@ def pss(pid: int) -> int:
     return sum(int(line.split()[1]) * KIB for line in lines if line.startswith("Pss:"))
 
 
-def _parent(folder: Path) -> int | None:
+def _read_parent(folder: Path) -> int | None:
     try:
         status = (folder / "stat").read_text()
     except (FileNotFoundError, ProcessLookupError):

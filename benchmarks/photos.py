@@ -1,4 +1,4 @@
-"""The photos to measure on: real ones where there are enough, else their copies."""
+"""The photos to measure on; where there are too few, copies with other bytes are added."""
 
 import hashlib
 import io
@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from helpers.photos import decode
+from helpers.photos.decode import Limits, RejectedError, decode_rgb, open_image
 
 ENDINGS = (".jpg", ".jpeg")
-LIMITS = decode.Limits(pixels=100_000_000, aspect=20.0)
+LIMITS = Limits(pixels=100_000_000, aspect=20.0)
 #: width and height of a photo of a phone's camera, 12 megapixels
 LARGE = (4000, 3000)
 OCTAVES = (1, 2, 4, 8, 15, 30)  # rows of photos in it
@@ -22,17 +22,17 @@ _START, _COMMENT = b"\xff\xd8", b"\xff\xfe"  # markers of a JPEG file
 
 
 class Photos:
-    """Folders of distinct JPEG files, taken from ``source`` and written below ``scratch``."""
+    """Folders of distinct JPEG files, copied from ``source`` to folders below ``scratch``."""
 
     def __init__(self, source: Path, scratch: Path) -> None:
         self._source = source
         self._scratch = scratch
 
-    def folder(self, count: int) -> Path:
-        """A folder of ``count`` photos, spread evenly over the source.
+    def write_folder(self, count: int) -> Path:
+        """Write a folder of ``count`` photos, spread evenly over the source; return its path.
 
         Where the source has fewer, photos come again, each time with another comment in the
-        file: the same picture, but other bytes, so the pipeline takes it for another photo.
+        file: the same picture with other bytes, which the pipeline takes for another photo.
         """
         folder = self._scratch / f"photos-{count}"
         if folder.exists():
@@ -45,20 +45,20 @@ class Photos:
                 path, turn = self._usable[number % available], number // available
             content = (self._source / path).read_bytes()
             if turn:
-                content = _commented(content, f"copy {turn}")
+                content = _add_comment(content, f"copy {turn}")
                 path = Path(f"copy-{turn}") / path
             _write(folder / path, content)
         return folder
 
-    def folder_with_enlarged(self, count: int, enlarged: int, size: int) -> Path:
-        """As :meth:`folder`, with ``enlarged`` more photos of just the network's input size.
+    def write_folder_with_enlarged(self, count: int, enlarged: int, size: int) -> Path:
+        """Write a folder as :meth:`write_folder` does, and ``enlarged`` photos of the input size.
 
-        Those need no resizing and come as PNG, so every path must find the same features for
-        them; they lie below ``enlarged/``.
+        These are PNG files below ``enlarged/``. They need no resizing, so all peers must compute
+        the same features for them.
         """
         folder = self._scratch / f"photos-{count}-{enlarged}"
         if not folder.exists():
-            self.folder(count).rename(folder)
+            self.write_folder(count).rename(folder)
             for number, photo in enumerate(sorted(folder.rglob("*.jpg"))[:enlarged]):
                 with Image.open(photo) as image:
                     picture = image.convert("RGB").resize((size, size))
@@ -67,30 +67,30 @@ class Photos:
                 _write(folder / "enlarged" / f"{number}.png", content.getvalue())
         return folder
 
-    def small(self) -> list[bytes]:
-        """The bytes of 256 photos."""
+    def read_small(self) -> list[bytes]:
+        """Read the bytes of 256 photos."""
         return [(self._source / path).read_bytes() for path in self._usable[:256]]
 
-    def large(self) -> bytes:
-        """A JPEG of 12 megapixels with detail of every size, as real photos have it.
+    def make_large(self) -> bytes:
+        """Make a JPEG of 12 megapixels with detail of every size, as real photos have it.
 
-        Photos side by side, large and small ones blended: about as much contrast in each octave
-        (Field 1987, "Relations between the statistics of natural images"), and a sensor's noise.
+        Photos side by side, large and small ones blended, so that each octave has about the same
+        contrast (Field 1987, "Relations between the statistics of natural images"); and noise.
         """
         random = np.random.default_rng(0)
         width, height = LARGE
         blended = random.normal(0, NOISE, (height, width, 3)).astype(np.float32)
         for rows in OCTAVES:
-            blended += np.asarray(self._mosaic(height // rows), np.float32) / len(OCTAVES)
+            blended += np.asarray(self._make_mosaic(height // rows), np.float32) / len(OCTAVES)
         content = io.BytesIO()
         Image.fromarray(blended.clip(0, 255).astype(np.uint8)).save(content, "JPEG", quality=90)
         return content.getvalue()
 
-    def _mosaic(self, side: int) -> Image.Image:
-        """Photos of this side next to each other."""
+    def _make_mosaic(self, side: int) -> Image.Image:
+        """Place photos of this height and width side by side."""
         width, height = LARGE
         mosaic = Image.new("RGB", LARGE)
-        paths = cycle(self._usable[:: len(self._usable) // 64 + 1])  # unlike neighbours
+        paths = cycle(self._usable[:: len(self._usable) // 64 + 1])  # neighbors differ
         for x, y in product(range(0, width, side), range(0, height, side)):
             with Image.open(self._source / next(paths)) as image:
                 mosaic.paste(image.convert("RGB").resize((side, side)), (x, y))
@@ -112,7 +112,7 @@ class Photos:
                 continue
             content = file.read_bytes()
             digest = hashlib.sha256(content).digest()
-            if digest not in seen and _decodes(content):
+            if digest not in seen and _is_usable(content):
                 seen.add(digest)
                 usable.append(file.relative_to(self._source))
         if not usable:
@@ -120,16 +120,17 @@ class Photos:
         return usable
 
 
-def _decodes(content: bytes) -> bool:
+def _is_usable(content: bytes) -> bool:
+    """Tell whether a photo decodes to a picture that is not all of one color."""
     try:
-        picture = decode.decode_rgb(images.open_image(content, LIMITS), 224)
-    except decode.RejectedError:
+        picture = decode_rgb(open_image(content, LIMITS), 224)
+    except RejectedError:
         return False
     return bool(np.ptp(picture))
 
 
-def _commented(jpeg: bytes, comment: str) -> bytes:
-    """The same JPEG with a comment behind its first marker (ITU-T T.81, B.2.4.5)."""
+def _add_comment(jpeg: bytes, comment: str) -> bytes:
+    """Add a comment after the first marker of a JPEG (ITU-T T.81, B.2.4.5)."""
     assert jpeg.startswith(_START)
     text = comment.encode()
     return _START + _COMMENT + (len(text) + 2).to_bytes(2, "big") + text + jpeg[len(_START) :]

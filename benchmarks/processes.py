@@ -1,4 +1,4 @@
-"""Each measurement in a Python process of its own: none inherits another's warm state."""
+"""Each measurement runs in a Python process of its own: none inherits another's warm state."""
 
 import multiprocessing
 import os
@@ -14,12 +14,12 @@ R = TypeVar("R")
 
 
 class Processes:
-    """Starts functions of modules in fresh processes; what they print goes to the log.
+    """Calls functions of modules in new processes; what they print goes to the log.
 
     Parameters
     ----------
     environment
-        Variables that the processes start with, beside this one's.
+        Variables that the processes start with, besides those of this process.
     """
 
     def __init__(self, log: Path, environment: Mapping[str, str] | None = None) -> None:
@@ -27,19 +27,20 @@ class Processes:
         self._environment = environment or {}
 
     def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """``function(...)`` in a new process; its exception is raised here."""
-        with self._pool() as pool:
+        """Call ``function`` in a new process; its exception is raised here."""
+        with self._start_pool() as pool:
             return self._submit(pool, function, *args, **kwargs).result()
 
-    def watched(
+    def call_and_sample(
         self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs
     ) -> tuple[R, Sampler]:
-        """As :meth:`call`, with the memory of the process and its descendants."""
-        with self._pool() as pool:
+        """Call ``function`` as :meth:`call` does; sample its process and that one's descendants."""
+        with self._start_pool() as pool:
             future = self._submit(pool, function, *args, **kwargs)
             [child] = multiprocessing.active_children()
             assert child.pid is not None
-            with Sampler(child.pid) as sampler:
+            sampler = Sampler(child.pid)
+            with sampler.sample():
                 result = future.result()
         return result, sampler
 
@@ -55,7 +56,7 @@ class Processes:
             os.environ.clear()
             os.environ.update(before)
 
-    def _pool(self) -> ProcessPoolExecutor:
+    def _start_pool(self) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")
         return ProcessPoolExecutor(1, context, initializer=_print_to, initargs=(self._log,))
 

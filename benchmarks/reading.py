@@ -10,35 +10,42 @@ import pyarrow.dataset as ds
 from pyspark.sql import functions as F
 
 from benchmarks.compare import DifferentError
+from benchmarks.context import Context
 from benchmarks.findings import Goal, Group, Line
-from benchmarks.sessions import session
-from benchmarks.work import Work
+from benchmarks.sessions import open_session
 from helpers.photos.source import Photo, Source, open_source
 from helpers.run import schemas
-from helpers.run.manifest import Run
 from helpers.run.parts import choose_part_rows
-from helpers.stages.stage import Stage
+from helpers.stages.stage import run_stage
 from helpers.storage.location import Location, locate
+from helpers.storage.parquet import write_parquet
 
 SCHEMA = pa.schema(
-    [*(schemas.PIXELS.schema.field(name) for name in tables.KEY), ("image_id", pa.string())]
+    [*(schemas.PIXELS.schema.field(name) for name in schemas.KEY), ("image_id", pa.string())]
 ).append(pa.field("content", pa.binary()))
 
 _MODIFIED = pa.timestamp("ms", tz="UTC")  # binaryFile knows milliseconds
 
 
-def measure(work: Work) -> Group:
-    count = work.plan.photos
-    photos = work.photos.folder(count)
-    ours, theirs = work.new_folder("reading/project"), work.new_folder("reading/binary_file")
+def measure(context: Context) -> Group:
+    """Measure the reading of files beside ``binaryFile``."""
+    count = context.plan.photos
+    photos = context.photos.write_folder(count)
+    ours, theirs = (
+        context.clear_folder("reading/project"),
+        context.clear_folder("reading/binary_file"),
+    )
 
     def run(function: Callable[[Path, Path], float], to: Path) -> float:
-        return work.processes.call(function, photos, work.new_folder(str(to)))
+        return context.processes.call(function, photos, context.clear_folder(str(to)))
 
-    rounds = work.budget.rounds(
-        {"project": lambda: run(project, ours), "spark": lambda: run(binary_file, theirs)}
+    rounds = context.budget.run_rounds(
+        {
+            "project": lambda: run(read_with_project, ours),
+            "spark": lambda: run(read_with_spark, theirs),
+        }
     )
-    if _rows(ours) != _rows(theirs):
+    if _read_rows(ours) != _read_rows(theirs):
         raise DifferentError("reading: the project and binaryFile have not read the same")
     read = Line("the project's storage", rounds["project"], count)
     spark = Line("binaryFile at its defaults", rounds["spark"], count)
@@ -46,14 +53,14 @@ def measure(work: Work) -> Group:
         f"List, read and hash {count:,} files to Parquet, the session just started",
         read.what,
         [read, spark],
-        [Goal.at_least(3, f"reading {count:,} files beside binaryFile", read.speed_beside(spark))],
+        [Goal.at_least(3, f"reading {count:,} files beside binaryFile", read.compare_speed(spark))],
     )
 
 
-def project(source: Path, to: Path) -> float:
-    """Seconds of the project's own functions, the session being there."""
+def read_with_project(source: Path, to: Path) -> float:
+    """Read the files with the project's own functions; return the seconds after session start."""
     place = locate(str(to))
-    with session() as spark:
+    with open_session() as spark:
         started = time.monotonic()
         found = open_source(str(source))
         photos = [
@@ -61,14 +68,16 @@ def project(source: Path, to: Path) -> float:
         ]
         size = choose_part_rows(len(photos), max(photo.length for photo in photos))
         units = [(number, photos[number : number + size]) for number in range(0, len(photos), size)]
-        with Stage(Run(place), "read", spark) as stage:
-            stage.tasks(lambda given: _read(given, found, place / "files"), units, "read files")
+        with run_stage(str(to), "read", spark) as stage:
+            stage.run_tasks(
+                lambda given: _read_units(given, found, place / "files"), units, "read files"
+            )
         return time.monotonic() - started
 
 
-def binary_file(source: Path, to: Path) -> float:
-    """Seconds of Spark's reader and writer, the session being there."""
-    with session() as spark:
+def read_with_spark(source: Path, to: Path) -> float:
+    """Read the files with Spark's reader and writer; return the seconds after session start."""
+    with open_session() as spark:
         started = time.monotonic()
         files = spark.read.format("binaryFile").option("recursiveFileLookup", "true")
         files.load(f"file://{source}").select(
@@ -81,7 +90,9 @@ def binary_file(source: Path, to: Path) -> float:
         return time.monotonic() - started
 
 
-def _read(units: Sequence[tuple[int, list[Photo]]], source: Source, to: Location) -> Iterator[int]:
+def _read_units(
+    units: Sequence[tuple[int, list[Photo]]], source: Source, to: Location
+) -> Iterator[int]:
     for number, photos in units:
         rows = []
         for photo, content in source.read_all(photos):
@@ -94,12 +105,12 @@ def _read(units: Sequence[tuple[int, list[Photo]]], source: Source, to: Location
             for values, field in zip(zip(*rows, strict=True), SCHEMA, strict=True)
         ]
         table = pa.table(columns, schema=SCHEMA)
-        tables.write_parquet(to / f"part-{number:06d}.parquet", table)
+        write_parquet(to / f"part-{number:06d}.parquet", table)
         yield len(photos)
 
 
-def _rows(written: Path) -> set[tuple[str, int, object, str]]:
-    """File name, length, time in milliseconds and hash of each row."""
+def _read_rows(written: Path) -> set[tuple[str, int, object, str]]:
+    """Read file name, length, time in milliseconds and hash of each row."""
     table = ds.dataset(written / "files").to_table(
         columns=["path", "length", "modified", "image_id"]
     )

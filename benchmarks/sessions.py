@@ -7,15 +7,21 @@ from contextlib import contextmanager
 from pyspark.sql import SparkSession
 
 from helpers.kernel import jvm
-from helpers.spark import session
+from helpers.spark.session import start_session
 
 
 @contextmanager
-def session(cores: int | None = None) -> Iterator[SparkSession]:
-    """The project's own session, on some of the cores; its JVM has ended behind the block."""
+def open_session(cores: int | None = None) -> Iterator[SparkSession]:
+    """Open the project's own session; after the block its JVM has ended.
+
+    Parameters
+    ----------
+    cores
+        Cores that it may use; None for all.
+    """
     if cores is not None:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
-    spark = project.build()
+    spark = start_session()
     try:
         yield spark
     finally:

@@ -9,15 +9,19 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from benchmarks.sessions import session
-from helpers import backbones
+from benchmarks.sessions import open_session
+from helpers.network.store import prepare_network, specify_network
 from helpers.parameters import NOTEBOOKS, Parameters
-from helpers.run.manifest import RESULT_TABLES
+from helpers.run.manifest import CLASSIFY, FEATURIZE, INGEST, PCA, PREPROCESS, RESULT_TABLES
 from helpers.run.snapshots import new_run
-from helpers.stages import classify, featurize, ingest, pca, preprocess
+from helpers.stages.classify import Classified, classify, embed_sample
+from helpers.stages.featurize import featurize
+from helpers.stages.ingest import ingest
+from helpers.stages.pca import fit_pca
+from helpers.stages.preprocess import fingerprint_pixels, preprocess
+from helpers.stages.stage import StageResult
 from helpers.storage.location import locate
 
-INGEST, PREPROCESS, FEATURIZE, PCA, CLASSIFY = NOTEBOOKS
 AGAIN = "03_featurize again"
 EMBED = "t-SNE"
 NETWORKS = "networks"
@@ -25,17 +29,26 @@ NETWORKS = "networks"
 
 @dataclass(frozen=True)
 class Timed:
-    """Start and end of each stage by ``time.monotonic``; seconds of the session's start."""
+    """When stages ran.
+
+    Attributes
+    ----------
+    spans
+        Start and end of each stage by ``time.monotonic``.
+    session
+        Seconds that the session took to start.
+    """
 
     spans: Mapping[str, tuple[float, float]]
     session: float
 
-    def seconds(self, *stages: str) -> float:
+    def sum_seconds(self, *stages: str) -> float:
+        """Return the seconds of some stages together."""
         return sum(self.spans[stage][1] - self.spans[stage][0] for stage in stages)
 
 
 def run(
-    settings: Mapping[str, Any],
+    values: Mapping[str, Any],
     stages: Sequence[str] = NOTEBOOKS,
     again: bool = False,
     embed: bool = False,
@@ -45,60 +58,49 @@ def run(
 
     Parameters
     ----------
-    settings
+    values
         Parameters of the run, as the notebooks take them.
     again
-        After 03, remove the features and run it again, the workers warm and the network built.
+        After 03, remove the features and run it again, with warm workers and the network built.
     embed
-        After 05, draw the t-SNE.
+        After 05, compute the t-SNE.
     cores
         Cores that the session may use; None for all.
     """
-    parameters = Parameters(**settings)
+    parameters = Parameters(**values)
     place = Path(parameters.RUN_URI)
     for stage in stages:
         shutil.rmtree(place / RESULT_TABLES[stage], ignore_errors=True)
     started = time.monotonic()
-    with session(cores) as spark:
+    with open_session(cores) as spark:
         opened = time.monotonic() - started
         spans = {}
         for stage in stages:
             begin = time.monotonic()
-            result = _stage(stage, spark, parameters)
+            result = _run_stage(stage, spark, parameters)
             spans[stage] = (begin, time.monotonic())
             if again and stage == FEATURIZE:
                 shutil.rmtree(place / RESULT_TABLES[stage])
                 begin = time.monotonic()
-                featurize.featurize(spark, parameters)
+                featurize(spark, parameters)
                 spans[AGAIN] = (begin, time.monotonic())
-            if embed and isinstance(result, classify.Classified):
+            if embed and isinstance(result, Classified):
                 begin = time.monotonic()
-                classify.embed(result, parameters.SEED)
+                embed_sample(result, parameters.SEED)
                 spans[EMBED] = (begin, time.monotonic())
     return Timed(spans, opened)
 
 
-def build_network(settings: Mapping[str, Any]) -> Path:
-    """Build and keep a float32 network as 03 does; the folder that holds its files."""
-    parameters = Parameters(**settings)
+def build_network(values: Mapping[str, Any]) -> Path:
+    """Build and keep a float32 network as 03 does; return the folder that holds its files."""
+    parameters = Parameters(**values)
     networks = Path(parameters.RUN_URI) / NETWORKS
-    pixels = preprocess.pixels_fingerprint(parameters)
-    built = backbones.network(
-        parameters, locate(str(networks)), new_run(), pixels, calibration=dict
-    )
+    spec, weights = specify_network(parameters, fingerprint_pixels(parameters))
+    built = prepare_network(locate(str(networks)), new_run(), spec, weights, calibration=None)
     [folder] = networks.glob(f"{built.fingerprint}-*")
     return folder
 
 
-def _stage(stage: str, spark: SparkSession, parameters: Parameters) -> Any:
-    match stage:
-        case ingest.STAGE:
-            return ingest.ingest(parameters)
-        case preprocess.STAGE:
-            return preprocess.preprocess(spark, parameters)
-        case featurize.STAGE:
-            return featurize.featurize(spark, parameters)
-        case pca.STAGE:
-            return pca.fit_pca(spark, parameters)
-        case _:
-            return classify.classify(spark, parameters)
+def _run_stage(stage: str, spark: SparkSession, parameters: Parameters) -> StageResult:
+    runs = {PREPROCESS: preprocess, FEATURIZE: featurize, PCA: fit_pca, CLASSIFY: classify}
+    return ingest(parameters) if stage == INGEST else runs[stage](spark, parameters)

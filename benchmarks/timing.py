@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-MOST_ROUNDS = 5
+MAX_ROUNDS = 5
 
 
 class Budget:
-    """Seconds for the whole benchmark, handed out as shares that add up."""
+    """The time of the whole benchmark, granted to its groups share by share."""
 
     def __init__(self, seconds: float) -> None:
         self._started = time.monotonic()
@@ -16,22 +16,23 @@ class Budget:
         self._granted = 0.0
 
     @property
-    def spent(self) -> bool:
+    def is_spent(self) -> bool:
+        """Whether no time is left."""
         return self._left(1.0) <= 0
 
     def grant(self, share: float) -> None:
-        """Let repetitions go on until this share, and those granted before, are used up."""
+        """Allow repetitions until this share, and those granted before, are used up."""
         self._granted += share
 
-    def rounds(self, contestants: Mapping[str, Callable[[], Any]]) -> dict[str, list[Any]]:
-        """Results of each contestant, run in turn, round by round.
+    def run_rounds(self, contestants: Mapping[str, Callable[[], Any]]) -> dict[str, list[Any]]:
+        """Run all contestants in turn, round by round; return the results of each.
 
-        One round at least, then as many more as the share leaves time for, at most five. What
-        drifts on the machine meets all contestants of a round alike.
+        There is one round at least, and then as many as the share leaves time for, up to five. A
+        machine that becomes slower or faster affects all contestants of a round alike.
         """
         results: dict[str, list[Any]] = {name: [] for name in contestants}
         last = 0.0
-        for number in range(MOST_ROUNDS):
+        for number in range(MAX_ROUNDS):
             if number and self._left(self._granted) < last:
                 break
             started = time.monotonic()
@@ -44,8 +45,8 @@ class Budget:
         return self._started + share * self._seconds - time.monotonic()
 
 
-def timed(work: Callable[[], object]) -> float:
-    """Seconds that ``work`` takes."""
+def time_call(function: Callable[[], object]) -> float:
+    """Call a function; return the seconds that it takes."""
     started = time.perf_counter()
-    work()
+    function()
     return time.perf_counter() - started

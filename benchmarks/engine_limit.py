@@ -1,4 +1,4 @@
-"""The bare engine on ready tensors: the limit that no pipeline around it can pass."""
+"""The bare engine on tensors in memory: the limit that no pipeline around it can pass."""
 
 import itertools
 import multiprocessing
@@ -18,7 +18,7 @@ START_SECONDS = 300.0
 
 @dataclass(frozen=True)
 class Setting:
-    """How the engine uses the cores: in so many processes and streams, by such batches."""
+    """How the engine uses the cores: processes, streams per process, photos per batch."""
 
     processes: int
     streams: int
@@ -29,25 +29,37 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Limit:
-    """The bare engine at its best setting, on the photos whose pixels lie in ``tensors``."""
+class EngineLimit:
+    """The bare engine at its best setting.
+
+    Attributes
+    ----------
+    network
+        Folder of the exported network.
+    tensors
+        File of the photos' pixels.
+    photos
+        Number of photos that it computes: the first ones of the file.
+    """
 
     network: Path
     tensors: Path
     photos: int
     setting: Setting
 
-    def seconds(self) -> float:
-        """Seconds of one pass over the tensors, everything being loaded, compiled and warm."""
-        return infer(self.network, self.tensors, self.setting, self.photos)[0]
+    def measure_seconds(self) -> float:
+        """Measure one pass over the tensors, with everything loaded, compiled and warm."""
+        return run_engine(self.network, self.tensors, self.setting, self.photos)[0]
 
-    def features(self) -> NDArray[np.float32]:
-        """Features of the tensors; shape (photos, width)."""
-        return infer(self.network, self.tensors, self.setting, self.photos)[1]
+    def compute_features(self) -> NDArray[np.float32]:
+        """Compute the features of the tensors; shape (photos, width)."""
+        return run_engine(self.network, self.tensors, self.setting, self.photos)[1]
 
 
-def limit(network: Path, tensors: Path, cores: int, batches: Sequence[int], tried: int) -> Limit:
-    """Find the best setting: one process with a stream a core, or a process a core.
+def find_limit(
+    network: Path, tensors: Path, cores: int, batches: Sequence[int], tried: int
+) -> EngineLimit:
+    """Find the best setting: one process with a stream per core, or one process per core.
 
     Parameters
     ----------
@@ -65,23 +77,29 @@ def limit(network: Path, tensors: Path, cores: int, batches: Sequence[int], trie
     ]
     whole = max(batches) * cores
     tried = max(whole, min(tried, available) // whole * whole)
-    best = min(settings, key=lambda setting: infer(network, tensors, setting, tried)[0])
-    return Limit(network, tensors, available - available % (best.batch * best.processes), best)
+    best = min(settings, key=lambda setting: run_engine(network, tensors, setting, tried)[0])
+    photos = available - available % (best.batch * best.processes)
+    return EngineLimit(network, tensors, photos, best)
 
 
-def infer(
+def run_engine(
     network: Path, tensors: Path, setting: Setting, photos: int
 ) -> tuple[float, NDArray[np.float32]]:
-    """Seconds for the first ``photos`` tensors, and their features.
+    """Compute the features of the first ``photos`` tensors.
+
+    Returns
+    -------
+    seconds, features
+        The features have shape (photos, width).
 
     Raises
     ------
     ValueError
-        If the photos cannot be shared out in whole batches.
+        If the photos cannot be divided into whole batches.
     """
     share, rest = divmod(photos, setting.processes * setting.batch)
     if rest or not share:
-        raise ValueError(f"{setting} needs whole batches, got {photos} photos")
+        raise ValueError(f"photos must make whole batches of {setting}, got {photos}")
     share *= setting.batch
     context = multiprocessing.get_context("spawn")
     ready = context.Barrier(setting.processes)
@@ -90,7 +108,7 @@ def infer(
         here, there = context.Pipe(duplex=False)
         rows = slice(number * share, (number + 1) * share)
         worker = context.Process(
-            target=_worker, args=(network, tensors, setting, rows, ready, there)
+            target=_run_worker, args=(network, tensors, setting, rows, ready, there)
         )
         worker.start()
         there.close()  # so that a dead worker ends the wait below
@@ -102,7 +120,7 @@ def infer(
     return max(ends) - min(starts), np.concatenate(features)
 
 
-def _worker(
+def _run_worker(
     network: Path, tensors: Path, setting: Setting, rows: slice, ready: Barrier, answer: Connection
 ) -> None:
     import openvino
@@ -111,14 +129,14 @@ def _worker(
     core = openvino.Core()
     model = core.read_model(network / "network.xml")
     model.reshape([setting.batch, *photos.shape[1:]])
-    settings: dict[str, Any] = {
+    options: dict[str, Any] = {
         "INFERENCE_NUM_THREADS": setting.streams,
         "NUM_STREAMS": setting.streams,
         "INFERENCE_PRECISION_HINT": openvino.Type.f32,
     }
     if setting.processes > 1:
-        settings["ENABLE_CPU_PINNING"] = False  # else all processes share one core
-    compiled = core.compile_model(model, "CPU", settings)
+        options["ENABLE_CPU_PINNING"] = False  # else all processes share one core
+    compiled = core.compile_model(model, "CPU", options)
     features = np.empty((len(photos), compiled.output(0).shape[1]), np.float32)
     queue = openvino.AsyncInferQueue(compiled, setting.streams)
 
