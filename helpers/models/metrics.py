@@ -1,12 +1,15 @@
 """How well predicted labels match the true ones."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn import metrics
+
+#: photos by true and predicted label
+Confusions = Mapping[tuple[str, str], int]
 
 
 @dataclass(frozen=True)
@@ -25,39 +28,50 @@ class Metrics:
     macro_f1: float
 
     @classmethod
-    def measure(cls, true: NDArray[Any], predicted: NDArray[Any]) -> Self:
-        """Measure predicted labels of shape (n,) against the true ones.
+    def measure(cls, confusions: Confusions) -> Self:
+        """Measure from the photos by true and predicted label.
 
-        >>> Metrics.measure(np.array(["a", "a", "b"]), np.array(["a", "b", "b"])).to_json()
+        >>> Metrics.measure({("a", "a"): 1, ("a", "b"): 1, ("b", "b"): 1}).to_json()
         {'accuracy': 0.666667, 'macro_f1': 0.666667}
         """
-        occurring = np.unique(true)
-        f1 = metrics.f1_score(true, predicted, labels=occurring, average="macro", zero_division=0)
-        return cls(float(metrics.accuracy_score(true, predicted)), float(f1))
+        labels = sorted({label for pair in confusions for label in pair})
+        per_class = tabulate_classes(confusions, labels)
+        right = sum(count for (true, predicted), count in confusions.items() if true == predicted)
+        occurring = per_class[per_class["photos"] > 0]
+        return cls(right / sum(confusions.values()), float(occurring["f1"].mean()))
 
     def to_json(self) -> dict[str, float]:
         """Return the figures rounded to six digits."""
         return {"accuracy": round(self.accuracy, 6), "macro_f1": round(self.macro_f1, 6)}
 
 
-def tabulate_classes(
-    true: NDArray[Any], predicted: NDArray[Any], labels: list[str]
-) -> pd.DataFrame:
-    """Tabulate ``precision``, ``recall``, ``f1`` (0 to 1) and ``photos`` of each label."""
-    precision, recall, f1, support = metrics.precision_recall_fscore_support(
-        true, predicted, labels=labels, zero_division=0
-    )
+def tabulate_classes(confusions: Confusions, labels: list[str]) -> pd.DataFrame:
+    """Tabulate ``precision``, ``recall``, ``f1`` (0 to 1; 0 for none) and ``photos`` per label."""
+    number = {label: i for i, label in enumerate(labels)}
+    right, true, predicted = np.zeros((3, len(labels)))
+    for (of, guess), count in confusions.items():
+        true[number[of]] += count
+        predicted[number[guess]] += count
+        right[number[of]] += count * (of == guess)
+    precision, recall = _divide(right, predicted), _divide(right, true)
+    f1 = _divide(2 * right, true + predicted)
     return pd.DataFrame(
-        {"precision": precision, "recall": recall, "f1": f1, "photos": support}, index=labels
+        {"precision": precision, "recall": recall, "f1": f1, "photos": true.astype(np.int64)},
+        index=labels,
     )
 
 
-def count_confusions(
-    true: NDArray[Any], predicted: NDArray[Any], labels: list[str]
-) -> pd.DataFrame:
-    """Count the photos of each true label (rows) by predicted label (columns)."""
-    matrix = metrics.confusion_matrix(true, predicted, labels=labels)
+def count_confusions(confusions: Confusions, labels: list[str]) -> pd.DataFrame:
+    """Return the photos of each true label (rows) by predicted label (columns)."""
+    number = {label: i for i, label in enumerate(labels)}
+    matrix = np.zeros((len(labels), len(labels)), np.int64)
+    for (true, predicted), count in confusions.items():
+        matrix[number[true], number[predicted]] += count
     return pd.DataFrame(matrix, index=labels, columns=labels)
+
+
+def _divide(share: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.divide(share, whole, out=np.zeros_like(share), where=whole > 0)
 
 
 def list_confusions(confusion: pd.DataFrame) -> list[tuple[str, str, int]]:

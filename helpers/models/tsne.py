@@ -38,12 +38,6 @@ class Embedding:
     chance_agreement: float
 
 
-def draw_sample(count: int, seed: int) -> NDArray[np.int64]:
-    """Draw at most 1,000 of ``count`` rows, in order."""
-    drawn = np.random.default_rng(seed).choice(count, min(PHOTOS, count), replace=False)
-    return np.sort(drawn)
-
-
 def embed(scores: NDArray[np.floating[Any]], labels: NDArray[np.str_], seed: int) -> Embedding:
     """Embed scores of shape (photos, k) in the plane."""
     count = len(scores)

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from helpers.network.spec import Network
 from helpers.run.parts import Parts
-from helpers.run.plan import group_rows_by_part
 from helpers.run.results import to_rgb
 
 PHOTOS = 300
@@ -39,7 +38,8 @@ class Calibration:
         count = min(PHOTOS, len(self.train))
         drawn = np.random.default_rng(self.seed).choice(len(self.train), count, replace=False)
         pictures: dict[str, NDArray[np.uint8]] = {}
-        for part, rows in group_rows_by_part(self.train.take(np.sort(drawn))).items():
+        chosen = self.train.take(np.sort(drawn)).group_by("part").aggregate([("row", "list")])
+        for part, rows in zip(*(column.to_pylist() for column in chosen.columns), strict=True):
             stored = self.pixels.read(part, ["image_id", "height", "width", "pixels"]).take(rows)
             pictures |= zip(stored["image_id"].to_pylist(), to_rgb(stored), strict=True)
         return dict(sorted(pictures.items()))  # in an order that does not depend on the parts

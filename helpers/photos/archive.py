@@ -41,7 +41,7 @@ class Packing(NamedTuple):
 
     Attributes
     ----------
-    offset
+    start
         Byte of the archive at which it begins.
     stored
         Bytes that it takes there.
@@ -51,7 +51,7 @@ class Packing(NamedTuple):
         CRC-32 of the unpacked bytes; ``NO_CRC`` in a tar.
     """
 
-    offset: int
+    start: int
     stored: int
     method: int
     crc: int

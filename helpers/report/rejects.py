@@ -2,18 +2,23 @@
 
 import csv
 from collections import Counter
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from helpers.run import plan, results
 from helpers.run.manifest import PREPROCESS, Run
+from helpers.run.planner import Planner
 from helpers.storage.location import Location
 
 LISTING = "rejects.csv"
 COLUMNS = ("path", "reason", "detail", "length", "attempt", "file")
 
+_REJECTED = """
+SELECT row_number() OVER (ORDER BY r.photo) AS number, i.path, i.length, r.reason, r.attempt,
+       r.position
+FROM rejected AS r JOIN images AS i ON i.photo = r.photo
+ORDER BY r.photo
+"""
 _MAX_BYTES = 200  # of a file's name; file systems allow 255
 _FORBIDDEN = frozenset('/\\:*?"<>|')
 
@@ -47,22 +52,25 @@ def export_rejects(location: Location, to: Path) -> Counter[str]:
     record = run.require(PREPROCESS, even_blocked=True)
     catalog = results.read_catalog(run, record)
     pixels, rejects = results.open_pixels(run, record.lineage["pixels"])
-    rejected = plan.select_rejected(plan.match_photos(catalog.images, pixels, rejects))
-    to.mkdir(parents=True, exist_ok=True)
-    if any(to.iterdir()):
-        raise FileExistsError(f"--to must be an empty folder, got {str(to)!r}")
-    rows = [{**row, "number": number} for number, row in enumerate(rejected.to_pylist(), start=1)]
-    by_part = itemgetter("part")
-    for part, together in groupby(sorted(rows, key=by_part), by_part):
-        stored = rejects.read(part, ["detail", "content"])
-        for row in together:
-            row |= stored.slice(row["row"], 1).to_pylist()[0]
-            row["file"] = _write_photo(to, row)
-    with (to / LISTING).open("w", newline="", encoding="utf-8") as file:
-        listing = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
-        listing.writeheader()
-        listing.writerows(rows)
-    return Counter(rejected["reason"].to_pylist())
+    with Planner() as planner:
+        plan.load_catalog(planner, catalog.iterate_images())
+        plan.match_photos(planner, pixels, rejects)
+        to.mkdir(parents=True, exist_ok=True)
+        if any(to.iterdir()):
+            raise FileExistsError(f"--to must be an empty folder, got {str(to)!r}")
+        reasons: Counter[str] = Counter()
+        with (to / LISTING).open("w", newline="", encoding="utf-8") as file:
+            listing = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
+            listing.writeheader()
+            for batch in planner.iterate(_REJECTED):
+                for row in batch.to_pylist():
+                    part, place = planner.find_row("rejects", row["position"])
+                    stored = rejects.read(part, ["detail", "content"]).slice(place, 1)
+                    row |= stored.to_pylist()[0]
+                    row["file"] = _write_photo(to, row)
+                    listing.writerow(row)
+                    reasons[row["reason"]] += 1
+    return reasons
 
 
 def _write_photo(to: Path, row: dict[str, Any]) -> str:

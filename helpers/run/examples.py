@@ -1,22 +1,55 @@
-"""Photos of a run to look at: decoded ones, rare ones, rejected ones."""
+"""Photos of a run to look at: kinds, sizes, duplicates, examples, rejects."""
 
-import json
-from collections import defaultdict
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
+import pandas as pd
 from PIL import Image
 
 from helpers.photos.preview import preview
 from helpers.run import plan
+from helpers.run.manifest import Record, Run
 from helpers.run.parts import Parts
-from helpers.run.results import KINDS, Catalog, to_rgb
+from helpers.run.planner import Planner
+from helpers.run.results import open_pixels, read_catalog, to_photos, to_rgb
 
 SIZE = 400  # largest height and width of a picture, in pixels
 #: reasons of rejects that are not decoded to be shown either
 _NEVER_DECODED = ("too_many_pixels", "extreme_aspect", "decode_limit")
+_MAX_ROWS = 50  # of a table to show
+
+_KINDS = """
+SELECT k.kind, count(*) AS photos, min(d.photo) AS photo
+FROM decoded AS d JOIN pixels AS k ON k.position = d.position
+GROUP BY k.kind
+"""
+_SIZES = """
+SELECT k.height, k.width, count(*) AS photos
+FROM decoded AS d JOIN pixels AS k ON k.position = d.position
+GROUP BY k.height, k.width ORDER BY photos DESC, k.height, k.width LIMIT {rows}
+"""
+#: images that lie under several paths, and under how many labels
+_REPEATED = """
+SELECT d.image_id, count(DISTINCT i.label) AS labels
+FROM decoded AS d JOIN images AS i ON i.photo = d.photo
+GROUP BY d.image_id HAVING count(*) > 1
+"""
+_DUPLICATES = """
+SELECT lower(hex(d.image_id)) AS image_id, i.path, i.label
+FROM decoded AS d
+JOIN images AS i ON i.photo = d.photo
+JOIN repeated AS r ON r.image_id = d.image_id
+ORDER BY d.image_id, d.photo LIMIT {rows}
+"""
+_CHOSEN = """
+SELECT i.path, i.length, i.modified, m.start, m.stored, m.method, m.crc, d.position
+FROM decoded AS d JOIN images AS i ON i.photo = d.photo LEFT JOIN members AS m ON m.path = i.path
+WHERE d.photo IN ({photos}) ORDER BY d.photo
+"""
+_REJECTED = """
+SELECT i.path, r.reason, r.position
+FROM rejected AS r JOIN images AS i ON i.photo = r.photo ORDER BY r.photo LIMIT {rows}
+"""
 
 
 @dataclass(frozen=True)
@@ -59,58 +92,98 @@ class RejectExample:
     picture: Image.Image | None
 
 
-def list_kinds(photos: pa.Table, pixels: Parts) -> dict[str, list[str]]:
-    """List the kinds of the decoded photos with their paths, the most frequent kind first.
+@dataclass(frozen=True)
+class PhotoSummary:
+    """What the photos of a run look like. Tables have at most 50 rows.
 
-    A kind is format, mode and size as the file's header says, such as ``JPEG RGB 100 x 100``.
+    Attributes
+    ----------
+    kinds
+        ``kind`` (format, mode and size in the file) and ``photos``, the most frequent first.
+    sizes
+        ``height``, ``width`` (as stored) and ``photos``, the most frequent first.
+    duplicates
+        ``image_id``, ``path`` and ``label`` of photos whose bytes lie under several paths.
+    conflicts
+        Distinct photos that lie under more than one label.
+    examples
+        Decoded photos: one of each rare kind, then some of the others.
+    rejects
+        The first rejected photos by path.
+    """
+
+    kinds: pd.DataFrame
+    sizes: pd.DataFrame
+    duplicates: pd.DataFrame
+    conflicts: int
+    examples: list[Example]
+    rejects: list[RejectExample]
+
+
+def summarize_photos(run: Run, record: Record, examples: int, rejects: int) -> PhotoSummary:
+    """Summarize the photos of a finished 02.
 
     Parameters
     ----------
-    photos
-        What became of each photo: see :func:`helpers.run.plan.match_photos`.
+    record
+        Of 02.
+    examples, rejects
+        Photos to show of each.
     """
-    decoded = plan.select_decoded(photos)
-    current = set(zip(decoded["part"].to_pylist(), decoded["path"].to_pylist(), strict=True))
-    parts = sorted({part for part, _ in current})
-    kinds: defaultdict[str, list[str]] = defaultdict(list)
-    for part, metadata in zip(parts, pixels.read_metadata(parts), strict=True):
-        for kind, paths in json.loads(metadata[KINDS]).items():
-            if still := [path for path in paths if (part, path) in current]:
-                kinds[kind] += still
-    return dict(sorted(kinds.items(), key=lambda item: (-len(item[1]), item[0])))
+    catalog = read_catalog(run, record)
+    pixels, rejected = open_pixels(run, record.lineage["pixels"])
+    with Planner() as planner:
+        plan.load_catalog(planner, catalog.iterate_images(), catalog.iterate_members())
+        plan.match_photos(planner, pixels, rejected)
+        planner.define("kinds", _KINDS)
+        planner.define("repeated", _REPEATED)
+        kinds = planner.read(
+            f"SELECT kind, photos FROM kinds ORDER BY photos DESC, kind LIMIT {_MAX_ROWS}"
+        )
+        chosen = _choose_photos(planner, examples)
+        rows = planner.read(_CHOSEN.format(photos=", ".join(map(str, chosen)) or "NULL"))
+        originals = catalog.source.read_all(to_photos(rows))
+        shown = []
+        for (photo, content), position in zip(originals, rows["position"].to_pylist(), strict=True):
+            # A photo that can no longer be read is left out.
+            if not isinstance(content, OSError) and (seen := preview(content, SIZE)):
+                stored = _read_stored(planner, pixels, position)
+                shown.append(Example(photo.path, *seen, stored))
+        return PhotoSummary(
+            kinds=kinds.to_pandas(),
+            sizes=planner.read(_SIZES.format(rows=_MAX_ROWS)).to_pandas(),
+            duplicates=planner.read(_DUPLICATES.format(rows=_MAX_ROWS)).to_pandas(),
+            conflicts=planner.read_value("SELECT count(*) FROM repeated WHERE labels > 1"),
+            examples=shown,
+            rejects=[
+                _show_reject(planner, rejected, row)
+                for row in planner.read(_REJECTED.format(rows=rejects)).to_pylist()
+            ],
+        )
 
 
-def pick_examples(catalog: Catalog, photos: pa.Table, pixels: Parts, number: int) -> list[Example]:
-    """Pick decoded photos to show: one of each rare kind, then some of the others.
-
-    A photo that can no longer be read is left out.
-    """
-    decoded = plan.select_decoded(photos)
-    kinds = list_kinds(photos, pixels)
-    rare = [paths[0] for paths in reversed(kinds.values())][: number // 2]
-    spread = np.linspace(0, len(decoded) - 1, min(number, len(decoded))).round().astype(int)
-    others = [path for path in decoded["path"].take(spread).to_pylist() if path not in rare]
-    rows = decoded.filter(pc.is_in(decoded["path"], pa.array([*rare, *others][:number])))
-    originals = catalog.source.read_all(catalog.to_photos(rows))
-    shown = []
-    for (photo, content), row in zip(originals, rows.to_pylist(), strict=True):
-        if isinstance(content, OSError):
-            continue
-        part = pixels.read(row["part"], ["height", "width", "pixels"])
-        stored = Image.fromarray(to_rgb(part.slice(row["row"], 1))[0])
-        if seen := preview(content, SIZE):
-            picture, size = seen
-            shown.append(Example(photo.path, picture, size, stored))
-    return shown
+def _choose_photos(planner: Planner, number: int) -> list[int]:
+    """Choose photos to show: one of each rare kind, then evenly spread ones."""
+    rare = planner.read(f"SELECT photo FROM kinds ORDER BY photos, kind LIMIT {number // 2}")
+    count = planner.count("decoded")
+    spread = planner.read(
+        "SELECT photo FROM (SELECT photo, row_number() OVER (ORDER BY photo) - 1 AS number "
+        f"FROM decoded) WHERE number % {max(1, count // number)} = 0 ORDER BY photo"
+    )
+    photos = dict.fromkeys([*rare["photo"].to_pylist(), *spread["photo"].to_pylist()])
+    return list(photos)[:number]
 
 
-def pick_rejects(photos: pa.Table, rejects: Parts, number: int) -> list[RejectExample]:
-    """Pick the first rejected photos by path."""
-    shown = []
-    for row in plan.select_rejected(photos).slice(0, number).to_pylist():
-        part = rejects.read(row["part"], ["detail", "content"]).slice(row["row"], 1)
-        detail, content = (part[name][0].as_py() for name in ("detail", "content"))
-        is_safe = row["reason"] not in _NEVER_DECODED
-        seen = preview(content, SIZE) if content and is_safe else None
-        shown.append(RejectExample(row["path"], row["reason"], detail, seen[0] if seen else None))
-    return shown
+def _read_stored(planner: Planner, pixels: Parts, position: int) -> Image.Image:
+    part, row = planner.find_row("pixels", position)
+    rows = pixels.read(part, ["height", "width", "pixels"]).slice(row, 1)
+    return Image.fromarray(to_rgb(rows)[0])
+
+
+def _show_reject(planner: Planner, rejects: Parts, row: dict[str, Any]) -> RejectExample:
+    part, number = planner.find_row("rejects", row["position"])
+    stored = rejects.read(part, ["detail", "content"]).slice(number, 1)
+    detail, content = (stored[name][0].as_py() for name in ("detail", "content"))
+    is_safe = row["reason"] not in _NEVER_DECODED
+    seen = preview(content, SIZE) if content and is_safe else None
+    return RejectExample(row["path"], row["reason"], detail, seen[0] if seen else None)

@@ -3,13 +3,13 @@
 A stage reads what an earlier one wrote by these functions, and so do reports and notebooks.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from helpers.parameters import CURRENT
@@ -26,19 +26,18 @@ from helpers.run.manifest import (
     StaleError,
 )
 from helpers.run.parts import Parts
+from helpers.run.planner import Planner
 from helpers.run.snapshots import Snapshot, require_snapshot
 from helpers.storage.location import Location, locate
-from helpers.storage.parquet import read_parquet
+from helpers.storage.parquet import count_rows, read_parquet, write_parquet
 
-# Files inside snapshots.
-CATALOG = "images.parquet"
-MEMBERS = "_members.parquet"
-SPLIT = "split.parquet"
+# Folders inside snapshots, each with numbered Parquet files.
+IMAGES = "images"
+MEMBERS = "_members"
+SIDES = "sides"
 SCORES = "scores"
+PHOTOS = "photos"
 PREDICTIONS = "predictions"
-
-#: key of a part's schema metadata: kinds of photos, each with the paths of its photos
-KINDS = b"kinds"
 
 
 @dataclass(frozen=True)
@@ -47,31 +46,32 @@ class Catalog:
 
     Attributes
     ----------
-    images
-        The table ``images``, sorted by path.
+    snapshot
+        Holds the table ``images``, sorted by path.
     source
         Where the photos lie.
-    fingerprint
-        Of the snapshot.
-    skipped
-        Files that were not taken, by rule.
-    packing
-        Where each photo lies inside an archive, by path; empty where the source is no archive.
-    version_tag
-        Of the archive, or None.
     """
 
-    images: pa.Table
+    snapshot: Snapshot
     source: Source
-    fingerprint: str
-    skipped: Mapping[str, int]
-    packing: Mapping[str, Packing]
-    version_tag: str | None
 
     @property
-    def found(self) -> int:
-        """Files found: those taken and those skipped."""
-        return len(self.images) + sum(self.skipped.values())
+    def counts(self) -> Mapping[str, Any]:
+        """``found``, ``images`` (photos taken) and ``skipped`` (by rule)."""
+        counts: Mapping[str, Any] = self.snapshot.manifest["counts"]
+        return counts
+
+    def iterate_images(self) -> Iterator[pa.Table]:
+        """Read the table ``images`` in pieces, sorted by path."""
+        yield from map(read_parquet, list_parts(self.snapshot.location / IMAGES))
+
+    def read_images(self) -> pa.Table:
+        """Read the table ``images``, sorted by path."""
+        return pa.concat_tables(self.iterate_images())
+
+    def iterate_members(self) -> Iterator[pa.Table]:
+        """Read where the photos lie inside an archive, in pieces; none without an archive."""
+        yield from map(read_parquet, list_parts(self.snapshot.location / MEMBERS))
 
     def require_unchanged(self) -> None:
         """Raise if the photos lie in an archive that was replaced: they are read by offset.
@@ -83,19 +83,10 @@ class Catalog:
         """
         if self.source.archive is not None:
             archive = self.source.base / self.source.archive
-            if archive.version_tag() != self.version_tag:
+            if archive.version_tag() != self.snapshot.manifest["version_tag"]:
                 raise StaleError(
                     f"{archive.uri} was replaced since {INGEST} listed it: rerun {INGEST}"
                 )
-
-    def to_photos(self, rows: pa.Table) -> list[Photo]:
-        """Turn rows of the catalog into the references that tasks read."""
-        paths, lengths = rows["path"].to_pylist(), rows["length"].to_pylist()
-        modified = rows["modified"].cast(pa.int64()).to_pylist()
-        return [
-            Photo(*key, self.packing.get(key[0]))
-            for key in zip(paths, lengths, modified, strict=True)
-        ]
 
 
 class FeatureSet(NamedTuple):
@@ -117,46 +108,37 @@ class FeatureSet(NamedTuple):
 
 
 def read_catalog(run: Run, record: Record) -> Catalog:
-    """Read the catalog in the lineage of a record.
+    """Find the catalog in the lineage of a record.
 
     Raises
     ------
     FileNotFoundError
         If its snapshot is gone.
     """
-    name = record.lineage["images"]
-    snapshot = require_snapshot(run.table("images"), name)
+    snapshot = require_snapshot(run.table("images"), record.lineage["images"])
     manifest = snapshot.manifest
-    images = read_parquet(snapshot.location / CATALOG)
-    packing = {}
-    if manifest["archive"] is not None:
-        rows = read_parquet(snapshot.location / MEMBERS).to_pylist()
-        packing = {row.pop("path"): Packing(**row) for row in rows}
-    source = Source(locate(manifest["source"]), manifest["archive"])
-    tag = manifest["version_tag"]
-    return Catalog(images, source, name, manifest["skipped"], packing, tag)
+    return Catalog(snapshot, Source(locate(manifest["source"]), manifest["archive"]))
 
 
 def open_pixels(run: Run, fingerprint: str) -> tuple[Parts, Parts]:
     """Return the tables ``pixels`` and ``rejects`` of a fingerprint."""
     return (
-        Parts(run.table("pixels") / fingerprint, schemas.PIXELS.schema),
-        Parts(run.table("rejects") / fingerprint, schemas.REJECTS.schema),
+        Parts(run.table("pixels") / fingerprint, schemas.PIXELS),
+        Parts(run.table("rejects") / fingerprint, schemas.REJECTS),
     )
 
 
 def open_features(run: Run, fingerprint: str) -> Parts:
     """Return the table ``features`` of a fingerprint."""
-    return Parts(run.table("features") / fingerprint, schemas.FEATURES.schema)
+    return Parts(run.table("features") / fingerprint, schemas.FEATURES)
 
 
-def read_decoded(run: Run, record: Record) -> tuple[Parts, pa.Table]:
-    """Read the decoded photos in the lineage of a record.
+@contextmanager
+def plan_decoded(run: Run, record: Record) -> Iterator[Planner]:
+    """Plan over the decoded photos in the lineage of a record.
 
-    Returns
-    -------
-    pixels, photos
-        The table ``pixels``; and the rows of :func:`helpers.run.plan.match_photos` that are in it.
+    The planner has the tables ``images``, ``decoded`` and ``distinct_photos``: see
+    :mod:`helpers.run.plan`.
 
     Raises
     ------
@@ -165,13 +147,36 @@ def read_decoded(run: Run, record: Record) -> tuple[Parts, pa.Table]:
     """
     catalog = read_catalog(run, record)
     pixels, rejects = open_pixels(run, record.lineage["pixels"])
-    photos = plan.match_photos(catalog.images, pixels, rejects)
-    if missing := photos["table"].null_count:
-        raise StaleError(
-            f"{missing:,} of {len(photos):,} photos are neither in {pixels.location.uri} nor among "
-            f"its rejects: rerun {PREPROCESS}"
-        )
-    return pixels, plan.select_decoded(photos)
+    with Planner() as planner:
+        plan.load_catalog(planner, catalog.iterate_images())
+        plan.match_photos(planner, pixels, rejects)
+        if missing := plan.count_untried(planner):
+            raise StaleError(
+                f"{missing:,} of {planner.count('images'):,} photos are neither in "
+                f"{pixels.location.uri} nor among its rejects: rerun {PREPROCESS}"
+            )
+        plan.find_distinct(planner)
+        yield planner
+
+
+def list_parts(folder: Location) -> list[Location]:
+    """List the Parquet files of a table that was written in numbered pieces, in order."""
+    names = sorted(file.path for file in folder.list_files() if file.path.startswith("part-"))
+    return [folder / name for name in names]
+
+
+def write_pieces(folder: Location, batches: Iterable[pa.RecordBatch]) -> None:
+    """Write a table as numbered Parquet files, one per batch."""
+    for number, batch in enumerate(batches):
+        write_parquet(folder / f"part-{number:05d}.parquet", pa.Table.from_batches([batch]))
+
+
+def to_photos(rows: pa.Table) -> list[Photo]:
+    """Turn rows with ``path``, ``length``, ``modified`` and packing into references to photos."""
+    packed = zip(*(rows[name].to_pylist() for name in Packing._fields), strict=True)
+    packing = [None if place[0] is None else Packing(*place) for place in packed]
+    columns = [rows[name].to_pylist() for name in ("path", "length", "modified")]
+    return [Photo(*row) for row in zip(*columns, packing, strict=True)]
 
 
 def to_rgb(rows: pa.Table) -> list[NDArray[np.uint8]]:
@@ -190,19 +195,6 @@ def to_matrix(lists: pa.ChunkedArray) -> NDArray[np.float32]:
     return matrix
 
 
-def read_sides(run: Run, record: Record) -> pa.Table:
-    """Read ``path``, ``label``, ``image_id`` and ``side`` of every decoded photo, by path."""
-    images = read_catalog(run, record).images
-    snapshot = require_snapshot(run.table("splits"), record.lineage["splits"])
-    return add_labels(read_parquet(snapshot.location / SPLIT), images)
-
-
-def add_labels(sides: pa.Table, photos: pa.Table) -> pa.Table:
-    """Join sides with labels: ``path``, ``label``, ``image_id`` and ``side``, sorted by path."""
-    labels = photos.select(["path", "label"])
-    return sides.join(labels, "path").select(["path", "label", "image_id", "side"]).sort_by("path")
-
-
 def require_pca(run: Run, record: Record) -> Snapshot:
     """Find the snapshot of ``pca`` in the lineage of a record.
 
@@ -216,35 +208,32 @@ def require_pca(run: Run, record: Record) -> Snapshot:
 
 def list_score_files(pca: Snapshot) -> list[Location]:
     """List the Parquet files that hold the scores of a snapshot of ``pca``, in order."""
-    folder = pca.location / SCORES
-    names = sorted(file.path for file in folder.list_files() if file.path.startswith("part-"))
-    return [folder / name for name in names]
+    return list_parts(pca.location / SCORES)
 
 
 def read_scores(pca: Snapshot) -> pa.Table:
-    """Read ``image_id`` and ``scores`` of every distinct photo."""
+    """Read the table ``scores``: every distinct photo."""
     return pa.concat_tables(map(read_parquet, list_score_files(pca)))
 
 
-def match_scores(pca: Snapshot, image_ids: Sequence[str]) -> NDArray[np.float32]:
-    """Read the scores of some photos, in their order: shape (photos, components).
-
-    Raises
-    ------
-    ValueError
-        If a photo has no scores in the snapshot.
-    """
-    stored = read_scores(pca)
-    rows = pc.index_in(pa.array(image_ids, pa.string()), stored["image_id"].combine_chunks())
-    if rows.null_count:
-        missing = image_ids[rows.is_null().index(True).as_py()]
-        raise ValueError(f"image_id must have scores in {pca.location.uri}, got {missing!r}")
-    return to_matrix(stored["scores"].take(rows))
+def sample_scores(pca: Snapshot, number: int, seed: int) -> pa.Table:
+    """Draw at most ``number`` rows of the table ``scores``, in its order."""
+    files = list_score_files(pca)
+    ends = np.cumsum([count_rows(file) for file in files])
+    total = int(ends[-1])
+    drawn = np.random.default_rng(seed).choice(total, min(number, total), replace=False)
+    drawn.sort()
+    of_file = np.searchsorted(ends, drawn, side="right")
+    starts = np.concatenate([[0], ends[:-1]])
+    return pa.concat_tables(
+        read_parquet(files[i]).take(drawn[of_file == i] - starts[i]) for i in np.unique(of_file)
+    )
 
 
 def read_predictions(classify: Snapshot) -> pa.Table:
     """Read ``path``, ``label``, ``side``, ``predicted`` and ``probability`` of every photo."""
-    return read_parquet(classify.location / PREDICTIONS / "part-00000.parquet")
+    files = list_parts(classify.location / PREDICTIONS)
+    return pa.concat_tables(map(read_parquet, files)).sort_by("path")
 
 
 def load_features(run_uri: str, fingerprint: str = CURRENT) -> FeatureSet:
@@ -266,22 +255,21 @@ def load_features(run_uri: str, fingerprint: str = CURRENT) -> FeatureSet:
     """
     run = Run(locate(run_uri))
     record = run.require(FEATURIZE, fingerprint)
-    _, photos = read_decoded(run, record)
     table = open_features(run, record.lineage["features"])
-    positions = plan.match_features(photos, table)
-    first = plan.select_distinct(photos).select(["image_id", "path", "label"])
-    placed = first.join(positions, "image_id").sort_by(
-        [("part", "ascending"), ("row", "ascending")]
-    )
-    pieces = [
-        to_matrix(table.read(part, ["features"])["features"].take(rows))
-        for part, rows in plan.group_rows_by_part(placed).items()
-    ]
-    order = np.argsort(np.array(placed["path"].to_pylist()), kind="stable")
+    with plan_decoded(run, record) as planner:
+        plan.match_features(planner, table)
+        rows = planner.read(
+            "SELECT i.path, i.label, f.position FROM featurized AS f "
+            "JOIN images AS i ON i.photo = f.photo ORDER BY f.position"
+        )
+        pieces = []
+        for part, group in planner.group_by_part("features", rows["position"]):
+            pieces.append(to_matrix(table.read(part, ["features"])["features"].take(group)))
+    order = np.argsort(rows["path"].to_numpy(), kind="stable")
     return FeatureSet(
-        np.concatenate(pieces)[order],
-        np.array(placed["label"].to_pylist())[order],
-        np.array(placed["path"].to_pylist())[order],
+        features=np.concatenate(pieces)[order],
+        labels=rows["label"].to_numpy()[order].astype(np.str_),
+        paths=rows["path"].to_numpy()[order].astype(np.str_),
     )
 
 

@@ -18,11 +18,15 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of a run: where it lies below ``RUN_URI``, what a row is, and its columns."""
+    """A table of a run: where it lies below ``RUN_URI``, what a row is, and its columns.
+
+    ``key`` names the columns in the index of a table in parts.
+    """
 
     folder: str
     row: str
     columns: tuple[Column, ...]
+    key: tuple[str, ...] = ()
 
     @property
     def schema(self) -> pa.Schema:
@@ -41,7 +45,7 @@ _SIDE = Column("side", pa.string(), "`train`, `test` or `gap` (beside a border, 
 KEY = ["path", "length", "modified"]
 
 IMAGES = Table(
-    "images/<fingerprint>-<run>/images.parquet",
+    "images/<fingerprint>-<run>/images/",
     "a photo taken by 01",
     (
         _PATH,
@@ -54,11 +58,11 @@ IMAGES = Table(
     ),
 )
 MEMBERS = Table(
-    "images/<fingerprint>-<run>/_members.parquet",
+    "images/<fingerprint>-<run>/_members/",
     "a photo in an archive that is read in place",
     (
         _PATH,
-        Column("offset", pa.int64(), "byte of the archive at which the member begins"),
+        Column("start", pa.int64(), "byte of the archive at which the member begins"),
         Column("stored", pa.int64(), "bytes that the member takes in the archive"),
         Column("method", pa.int64(), "compression method as in ZIP; 0 is none"),
         Column("crc", pa.int64(), "CRC-32 of the unpacked bytes; -1 in a tar"),
@@ -72,10 +76,14 @@ PIXELS = Table(
         _LENGTH,
         _MODIFIED,
         _IMAGE_ID,
+        Column(
+            "kind", pa.string(), "format, mode and size of the file, such as `JPEG RGB 100 x 100`"
+        ),
         Column("height", pa.int32(), "pixels"),
         Column("width", pa.int32(), "pixels"),
         Column("pixels", pa.binary(), "RGB, 8 bits each, row by row: height x width x 3 bytes"),
     ),
+    key=(*KEY, "image_id", "kind", "height", "width"),
 )
 REJECTS = Table(
     "rejects/<fingerprint>/",
@@ -90,6 +98,7 @@ REJECTS = Table(
         Column("attempt", pa.int32(), "1 for the first try, 2 for the second, ..."),
         Column("content", pa.binary(), "the photo's bytes; null where they could not be read"),
     ),
+    key=(*KEY, "image_id", "reason", "attempt"),
 )
 FEATURES = Table(
     "features/<fingerprint>/",
@@ -98,9 +107,10 @@ FEATURES = Table(
         _IMAGE_ID,
         Column("features", pa.list_(pa.float32()), "output of the network's layer, no unit"),
     ),
+    key=("image_id",),
 )
 SPLITS = Table(
-    "splits/<fingerprint>-<run>/split.parquet",
+    "splits/<fingerprint>-<run>/sides/",
     "a photo decoded",
     (
         _PATH,
@@ -114,8 +124,16 @@ SCORES = Table(
     "a distinct photo",
     (
         _IMAGE_ID,
+        Column("path", pa.string(), "the photo's first path"),
+        _LABEL,
+        _SIDE,
         Column("scores", pa.list_(pa.float32()), "the photo on each component, no unit"),
     ),
+)
+PHOTOS = Table(
+    "pca/<fingerprint>-<run>/photos/",
+    "a photo decoded; its scores are in the file of the same name",
+    (_PATH, _LABEL, _SIDE, _IMAGE_ID),
 )
 PREDICTIONS = Table(
     "classify/<fingerprint>-<run>/predictions/",
@@ -137,5 +155,6 @@ TABLES = {
     "features": FEATURES,
     "splits": SPLITS,
     "scores": SCORES,
+    "photos": PHOTOS,
     "predictions": PREDICTIONS,
 }

@@ -1,9 +1,8 @@
 """Classifiers fitted with Spark ML, turned into plain arrays."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,9 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark import inheritable_thread_target
 from pyspark.ml import classification as ml
-from pyspark.ml.functions import vector_to_array
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from helpers.models.classifier import Classifier
 from helpers.models.logistic_regression import LogisticRegression
@@ -27,69 +24,23 @@ T = TypeVar("T")
 _FOREST = "_forest"
 
 
-@dataclass(frozen=True)
-class Fit:
-    """A classifier fitted with Spark ML.
-
-    Attributes
-    ----------
-    model
-        Spark's model.
-    labels
-        The classes; the model predicts their indices.
-    """
-
-    model: ml.ClassificationModel
-    labels: tuple[str, ...]
-
-    def predict(self, frame: DataFrame) -> pa.Table:
-        """Predict ``image_id``, ``predicted`` label and its ``probability`` for all rows."""
-        probability = F.array_max(vector_to_array(F.col("probability"))).alias("probability")
-        predicted = self.model.transform(frame).select("image_id", "prediction", probability)
-        rows = predicted.toPandas()
-        names = np.array(self.labels)[rows["prediction"].to_numpy().astype(int)]
-        return pa.table(
-            {
-                "image_id": rows["image_id"].to_numpy(),
-                "predicted": names,
-                "probability": rows["probability"].to_numpy(),
-            }
-        )
-
-
-def fit(name: str, frame: DataFrame, target: str, labels: tuple[str, ...], seed: int) -> Fit:
-    """Fit a classifier.
+def fit(
+    name: str, frame: DataFrame, target: str, labels: Sequence[str], seed: int, scratch: Location
+) -> Classifier:
+    """Fit a classifier, and return it as plain arrays.
 
     Parameters
     ----------
     name
         Value of the parameter CLASSIFIER.
     frame
-        Rows with ``features`` (vectors) and the column ``target`` (indices of labels).
-    """
-    estimator = _ESTIMATORS[name](seed)
-    return Fit(estimator.fit(frame, {estimator.labelCol: target}), labels)
-
-
-def to_plain_model(fit: Fit, spark: SparkSession, scratch: Location) -> Classifier:
-    """Turn a fitted classifier into plain arrays.
-
-    Parameters
-    ----------
+        Rows with ``features`` (vectors) and the column ``target`` (indices of ``labels``).
     scratch
         A folder that driver and executors share; what is written there is deleted.
     """
-    if isinstance(fit.model, ml.LogisticRegressionModel):
-        return LogisticRegression(
-            labels=fit.labels,
-            coefficients=fit.model.coefficientMatrix.toArray(),
-            intercepts=fit.model.interceptVector.toArray(),
-        )
-    assert isinstance(fit.model, ml.RandomForestClassificationModel)
-    with tempfile.TemporaryDirectory() as folder:
-        # On a cluster the executors write the forest, and share no folder with the driver.
-        place = locate(folder) if is_local(spark) else scratch
-        return RandomForest(labels=fit.labels, **_read_trees(fit.model, place / _FOREST))
+    estimator = _ESTIMATORS[name](seed)
+    model = estimator.fit(frame, {estimator.labelCol: target})
+    return _to_plain_model(model, tuple(labels), frame.sparkSession, scratch)
 
 
 def run_together(*works: Callable[[], T]) -> list[T]:
@@ -148,3 +99,19 @@ def _read_trees(
         "threshold": np.array([(values or [np.nan])[0] for values in thresholds]),
         "class_counts": np.array(flat["nodeData.impurityStats"].to_pylist()),
     }
+
+
+def _to_plain_model(
+    model: ml.ClassificationModel, labels: tuple[str, ...], spark: SparkSession, scratch: Location
+) -> Classifier:
+    if isinstance(model, ml.LogisticRegressionModel):
+        return LogisticRegression(
+            labels=labels,
+            coefficients=model.coefficientMatrix.toArray(),
+            intercepts=model.interceptVector.toArray(),
+        )
+    assert isinstance(model, ml.RandomForestClassificationModel)
+    with tempfile.TemporaryDirectory() as folder:
+        # On a cluster the executors write the forest, and share no folder with the driver.
+        place = locate(folder) if is_local(spark) else scratch
+        return RandomForest(labels=labels, **_read_trees(model, place / _FOREST))

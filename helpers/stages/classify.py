@@ -3,31 +3,32 @@
 import io
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+from pyspark.broadcast import Broadcast
 from pyspark.ml.functions import array_to_vector
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from helpers.models.classifier import CLASSIFIERS
-from helpers.models.metrics import Metrics, count_confusions, tabulate_classes
-from helpers.models.tsne import Embedding, draw_sample, embed
+from helpers.models import tsne
+from helpers.models.classifier import CLASSIFIERS, Classifier
+from helpers.models.metrics import Confusions, Metrics, count_confusions, tabulate_classes
+from helpers.models.tsne import Embedding
 from helpers.parameters import Parameters, fingerprint
-from helpers.run import plan, results, schemas
+from helpers.run import results, schemas
 from helpers.run.manifest import CLASSIFY, PCA, Record
 from helpers.run.results import PREDICTIONS
 from helpers.run.snapshots import Snapshot
 from helpers.spark import classifiers
 from helpers.stages.split import TEST, TRAIN
-from helpers.stages.stage import StageResult, run_stage
+from helpers.stages.stage import Stage, StageResult, run_stage
 from helpers.storage.json_object import read_json, write_json
 from helpers.storage.location import Location
 from helpers.storage.parquet import read_parquet, write_parquet
@@ -51,14 +52,10 @@ class Classified(StageResult):
         Where classifier, predictions, metrics and figures lie.
     pca
         The snapshot of ``pca`` that it was made from.
-    photos
-        ``path``, ``label``, ``image_id`` and ``side`` of each distinct photo, by path.
     metrics
         On the test side.
     baselines
         The same for ``majority_class`` and ``shuffled_labels``.
-    predictions
-        The table ``predictions``: one row per photo.
     per_class
         ``precision``, ``recall``, ``f1`` (0 to 1) and ``photos`` of each label.
     confusion
@@ -69,10 +66,8 @@ class Classified(StageResult):
 
     snapshot: Snapshot
     pca: Snapshot
-    photos: pa.Table
     metrics: Metrics
     baselines: dict[str, Metrics]
-    predictions: pa.Table
     per_class: pd.DataFrame
     confusion: pd.DataFrame
     split: str
@@ -93,27 +88,23 @@ def classify(spark: SparkSession, parameters: Parameters) -> Classified:
     with run_stage(parameters.RUN_URI, CLASSIFY, spark) as stage:
         upstream = stage.run.require(PCA, parameters.PCA)
         pca = results.require_pca(stage.run, upstream)
-        photos = results.read_sides(stage.run, upstream)
-        first = plan.first_per_key(photos, ["image_id"], [("path", "ascending")]).sort_by("path")
-        train = first.filter(pc.equal(first["side"], TRAIN))
-        _require_sides(train, first)
+        known = _read_labels(pca)
+        _require_sides(known)
         inputs = parameters.fingerprint_inputs("classify")
         split = upstream.parameters["SPLIT"]
-        fitted = {"ids": train["image_id"].to_pylist(), "labels": train["label"].to_pylist()}
         name = fingerprint(
             {
                 **inputs,
                 **CLASSIFIERS[parameters.CLASSIFIER].CONSTANTS,
-                "pca": upstream.lineage["pca"],
-                "fitted": fingerprint(fitted),
+                # It covers the sides and the labels.
+                "pca": pca.manifest["lineage"] | {"pca": upstream.lineage["pca"]},
             }
         )
         description = {"parameters": inputs, "lineage": upstream.lineage, "split": split}
         with stage.write_snapshot("classify", name, description) as snapshot:
             if snapshot.is_new:
-                with stage.job("fit the classifier"):
-                    _fit_and_write(spark, parameters, pca, photos, first, snapshot.location)
-        new = len(first) if snapshot.is_new else 0
+                _fit_and_write(stage, parameters, pca, known, snapshot.location)
+        new = len(known.label) if snapshot.is_new else 0
         measured = read_json(snapshot.location / METRICS)
         record = stage.finish(
             upstream.lineage | {"classify": name},
@@ -121,65 +112,108 @@ def classify(spark: SparkSession, parameters: Parameters) -> Classified:
             parameters=inputs,
             metrics={"split": split, "classifier": parameters.CLASSIFIER, **measured},
         )
-        return _read(record, new, snapshot, pca, first)
+        return _read(record, new, snapshot, pca)
 
 
 def embed_sample(result: Classified, seed: int) -> Embedding:
     """Embed a sample of the photos of all sides in the plane, drawn by ``seed``."""
-    drawn = result.photos.take(draw_sample(len(result.photos), seed))
-    scores = results.match_scores(result.pca, drawn["image_id"].to_pylist())
-    return embed(scores, np.array(drawn["label"].to_pylist()), seed)
+    drawn = results.sample_scores(result.pca, tsne.PHOTOS, seed)
+    labels = np.array(drawn["label"].to_pylist())
+    return tsne.embed(results.to_matrix(drawn["scores"]), labels, seed)
 
 
-def _require_sides(train: pa.Table, first: pa.Table) -> None:
-    if len(train) == 0 or TEST not in first["side"].unique().to_pylist():
+@dataclass(frozen=True)
+class _Known:
+    """Label and side of each distinct photo, in the order of the score files.
+
+    Attributes
+    ----------
+    names
+        All labels, sorted.
+    label
+        Index of each photo's label in ``names``.
+    is_train, is_test
+        Whether each photo lies on that side.
+    rows
+        Photos per score file.
+    """
+
+    names: NDArray[np.str_]
+    label: NDArray[np.int32]
+    is_train: NDArray[np.bool_]
+    is_test: NDArray[np.bool_]
+    rows: list[int]
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """The labels of the training side, sorted."""
+        return tuple(self.names[np.unique(self.label[self.is_train])].tolist())
+
+
+def _read_labels(pca: Snapshot) -> _Known:
+    tables = [read_parquet(file, ["label", "side"]) for file in results.list_score_files(pca)]
+    whole = pa.concat_tables(tables)
+    label = whole["label"].combine_chunks().dictionary_encode()
+    names = np.array(label.dictionary.to_pylist())
+    order = np.argsort(names)
+    place = np.empty(len(order), np.int32)
+    place[order] = np.arange(len(order), dtype=np.int32)
+    return _Known(
+        names=names[order],
+        label=place[label.indices.to_numpy()],
+        is_train=pc.equal(whole["side"], TRAIN).to_numpy(),
+        is_test=pc.equal(whole["side"], TEST).to_numpy(),
+        rows=[len(table) for table in tables],
+    )
+
+
+def _require_sides(known: _Known) -> None:
+    if not known.is_train.any() or not known.is_test.any():
         raise ValueError("the split must leave photos on both sides; see SPLIT in 04_pca")
-    if pc.count_distinct(train["label"]).as_py() < 2:
-        label = train["label"][0].as_py()
-        raise ValueError(f"a classifier needs at least two labels to learn, got {label!r} alone")
+    if len(known.trained) < 2:
+        raise ValueError(
+            f"a classifier needs at least two labels to learn, got {known.trained[0]!r} alone"
+        )
 
 
 def _fit_and_write(
-    spark: SparkSession,
-    parameters: Parameters,
-    pca: Snapshot,
-    photos: pa.Table,
-    first: pa.Table,
-    to: Location,
+    stage: Stage, parameters: Parameters, pca: Snapshot, known: _Known, to: Location
 ) -> None:
-    train = first.filter(pc.equal(first["side"], TRAIN))
-    labels = tuple(sorted(train["label"].unique().to_pylist()))
-    frame = _make_frame(spark, pca, first, labels, parameters.SEED)
-    with _cached(spark, frame):
-        fitting = frame.where(F.col("side") == TRAIN)
-        testing = frame.where(F.col("side") == TEST)
-
-        def fit_and_predict(target: str, rows: DataFrame) -> tuple[classifiers.Fit, pa.Table]:
-            fit = classifiers.fit(parameters.CLASSIFIER, fitting, target, labels, parameters.SEED)
-            return fit, fit.predict(rows)
-
-        (fit, predicted), (_, shuffled) = classifiers.run_together(
-            lambda: fit_and_predict("label", frame), lambda: fit_and_predict("shuffled", testing)
-        )
-    by_photo = photos.join(predicted, "image_id").sort_by("path")
-    schema = schemas.PREDICTIONS.schema
-    predictions = by_photo.select(schema.names).cast(schema)
-    write_parquet(to / PREDICTIONS / "part-00000.parquet", predictions)
-    test = first.filter(pc.equal(first["side"], TEST))
-    true, guessed = _pair_labels(test, predicted)
-    majority = Counter(train["label"].to_pylist()).most_common(1)[0][0]
+    name, seed, labels = parameters.CLASSIFIER, parameters.SEED, known.trained
+    with stage.job("fit the classifier") as spark:
+        frame = _make_frame(spark, pca, known, seed)
+        with _cached(spark, frame):
+            model, shuffled = classifiers.run_together(
+                lambda: classifiers.fit(name, frame, "label", labels, seed, to),
+                lambda: classifiers.fit(name, frame, "shuffled", labels, seed, to / "_shuffled"),
+            )
+    models = stage.broadcast((model, shuffled))
+    files = list(enumerate(results.list_score_files(pca)))
+    photos = pca.location / results.PHOTOS
+    counted = stage.run_tasks(
+        lambda given: _predict_files(given, photos, models, to), files, "predict the photos"
+    )
+    right: Counter[tuple[str, str]] = Counter()
+    by_chance: Counter[tuple[str, str]] = Counter()
+    for of_model, of_shuffled in counted:
+        right.update(of_model)
+        by_chance.update(of_shuffled)
+    majority = known.names[np.bincount(known.label[known.is_train]).argmax()]
+    always: Counter[tuple[str, str]] = Counter()
+    for (true, _), count in right.items():
+        always[true, str(majority)] += count
     measured = {
-        **Metrics.measure(true, guessed).to_json(),
+        **Metrics.measure(right).to_json(),
         "baselines": {
-            "majority_class": Metrics.measure(true, np.full(len(true), majority)).to_json(),
-            "shuffled_labels": Metrics.measure(*_pair_labels(test, shuffled)).to_json(),
+            "majority_class": Metrics.measure(always).to_json(),
+            "shuffled_labels": Metrics.measure(by_chance).to_json(),
         },
-        "fitted_photos": len(train),
-        "tested_photos": len(test),
+        "fitted_photos": int(known.is_train.sum()),
+        "tested_photos": int(known.is_test.sum()),
     }
     write_json(to / METRICS, measured)
-    _write_tables(true, guessed, labels, to)
-    classifiers.to_plain_model(fit, spark, to).save(to)
+    _write_tables(right, labels, to)
+    model.save(to)
 
 
 @contextmanager
@@ -198,71 +232,86 @@ def _cached(spark: SparkSession, frame: DataFrame) -> Iterator[None]:
         spark.conf.set(_ADAPTIVE, adaptive)
 
 
-def _make_frame(
-    spark: SparkSession, pca: Snapshot, first: pa.Table, labels: tuple[str, ...], seed: int
-) -> DataFrame:
-    """Make Spark's view: ``image_id``, ``side``, ``features``; ``label`` and ``shuffled`` (index).
+def _make_frame(spark: SparkSession, pca: Snapshot, known: _Known, seed: int) -> DataFrame:
+    """Make Spark's view of the training side: ``features``; ``label`` and ``shuffled`` (indices).
 
     The tasks read the scores with ``storage``: Spark's own readers would need Hadoop's connector
     for a bucket. The partitions do not depend on the cores, since a random forest depends on them.
     """
     files = results.list_score_files(pca)
-    known = spark.sparkContext.broadcast(_index_labels(first, labels, seed))
+    index = {label: float(i) for i, label in enumerate(known.trained)}
+    shuffled = known.label[known.is_train]
+    shuffled = np.random.default_rng(seed).permutation(shuffled)
+    trained = np.add.reduceat(known.is_train, np.cumsum([0, *known.rows[:-1]]), dtype=np.int64)
+    drawn = np.split(known.names[shuffled], np.cumsum(trained)[:-1])
+    given = spark.sparkContext.broadcast(drawn)
 
     def read(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for number in batch["id"].to_pylist():
-                scored = read_parquet(files[number])
-                rows = pc.index_in(scored["image_id"], known.value["image_id"])
-                joined = known.value.take(rows).append_column("scores", scored["scores"])
-                yield from joined.to_batches()
+                scored = read_parquet(files[number], ["label", "side", "scores"])
+                train = scored.filter(pc.equal(scored["side"], TRAIN))
+                columns = {
+                    "label": [index[label] for label in train["label"].to_pylist()],
+                    "shuffled": [index[label] for label in given.value[number].tolist()],
+                    "scores": train["scores"],
+                }
+                yield from pa.table(columns).to_batches()
 
-    schema = "image_id string, side string, label double, shuffled double, scores array<float>"
+    schema = "label double, shuffled double, scores array<float>"
     partitions = math.ceil(len(files) / _FILES_PER_PARTITION)
     rows = spark.range(0, len(files), numPartitions=partitions).mapInArrow(read, schema)
     features = array_to_vector(F.col("scores").cast("array<double>")).alias("features")
-    return rows.select("image_id", "side", "label", "shuffled", features)
+    return rows.select("label", "shuffled", features)
 
 
-def _index_labels(first: pa.Table, labels: tuple[str, ...], seed: int) -> pa.Table:
-    """Return ``image_id`` and ``side``, with ``label`` and ``shuffled`` as indices.
+def _predict_files(
+    files: Sequence[tuple[int, Location]],
+    photos: Location,
+    models: "Broadcast[tuple[Classifier, Classifier]]",
+    to: Location,
+) -> Iterator[tuple[Confusions, Confusions]]:
+    """In a Spark task: predict the photos of score files; count those of the test side.
 
-    A label that is not on the training side has the index -1 and is never predicted.
+    Yields the distinct test photos by true and predicted label, for each of the two models.
     """
-    found = pc.fill_null(pc.index_in(first["label"], pa.array(labels)), -1)
-    label = found.to_numpy().astype(np.float64)
-    is_train = pc.equal(first["side"], TRAIN).to_numpy()
-    shuffled = np.full(len(first), -1.0)
-    shuffled[is_train] = np.random.default_rng(seed).permutation(label[is_train])
-    indexed = first.select(["image_id", "side"]).combine_chunks()
-    return indexed.append_column("label", [label]).append_column("shuffled", [shuffled])
+    for number, file in files:
+        scored = read_parquet(file)
+        scores = results.to_matrix(scored["scores"])
+        model, shuffled = models.value
+        probability = model.predict_proba(scores)
+        names = np.array(model.labels)
+        predicted = names[probability.argmax(axis=1)]
+        listed = read_parquet(photos / file.name)
+        row = pc.index_in(listed["image_id"], scored["image_id"].combine_chunks()).to_numpy()
+        rows = listed.select(["path", "label", "side"])
+        rows = rows.append_column("predicted", [predicted[row]])
+        rows = rows.append_column("probability", [probability.max(axis=1)[row]])
+        schema = schemas.PREDICTIONS.schema
+        write_parquet(to / PREDICTIONS / f"part-{number:05d}.parquet", rows.cast(schema))
+        is_test = pc.equal(scored["side"], TEST).to_numpy()
+        true = np.array(scored["label"].to_pylist())[is_test].tolist()
+        yield (
+            Counter(zip(true, predicted[is_test].tolist(), strict=True)),
+            Counter(zip(true, shuffled.predict(scores[is_test]).tolist(), strict=True)),
+        )
 
 
-def _pair_labels(test: pa.Table, predicted: pa.Table) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the true and the predicted labels of the test photos, in one order."""
-    joined = test.select(["path", "label", "image_id"]).join(predicted, "image_id").sort_by("path")
-    return np.array(joined["label"].to_pylist()), np.array(joined["predicted"].to_pylist())
-
-
-def _write_tables(
-    true: NDArray[Any], guessed: NDArray[Any], labels: tuple[str, ...], to: Location
-) -> None:
+def _write_tables(confusions: Confusions, labels: tuple[str, ...], to: Location) -> None:
     """Write the tables per class and of confusions, and a figure of each."""
     from helpers.figures.evaluation import draw_confusion, draw_per_class
     from helpers.figures.style import save_figure
 
-    shown = sorted({*labels, *true.tolist()})
-    per_class = tabulate_classes(true, guessed, shown)
-    confusion = count_confusions(true, guessed, shown)
+    shown = sorted({*labels, *(true for true, _ in confusions)})
+    per_class = tabulate_classes(confusions, shown)
+    confusion = count_confusions(confusions, shown)
     (to / PER_CLASS).write(per_class.to_csv(index_label="label").encode())
     (to / CONFUSION).write(confusion.to_csv(index_label="label").encode())
     save_figure(draw_confusion(confusion), to / FIGURES / "confusion_matrix.png")
     save_figure(draw_per_class(per_class), to / FIGURES / "per_class.png")
 
 
-def _read(
-    record: Record, new: int, snapshot: Snapshot, pca: Snapshot, photos: pa.Table
-) -> Classified:
+def _read(record: Record, new: int, snapshot: Snapshot, pca: Snapshot) -> Classified:
     folder = snapshot.location
     measured = read_json(folder / METRICS)
     per_class, confusion = (
@@ -278,13 +327,11 @@ def _read(
         new=new,
         snapshot=snapshot,
         pca=pca,
-        photos=photos,
         metrics=Metrics(measured["accuracy"], measured["macro_f1"]),
         baselines={
             name: Metrics(value["accuracy"], value["macro_f1"])
             for name, value in measured["baselines"].items()
         },
-        predictions=results.read_predictions(snapshot),
         per_class=per_class,
         confusion=confusion,
         split=record.metrics["split"],

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyspark.broadcast import Broadcast
 from pyspark.sql import SparkSession
@@ -16,12 +15,24 @@ from helpers.network.spec import Network
 from helpers.network.store import prepare_network, specify_network
 from helpers.parameters import Parameters, fingerprint
 from helpers.run import plan, results, schemas
+from helpers.run.index import merge_segments, write_segment
 from helpers.run.manifest import FEATURIZE, PREPROCESS, Record, require_sum
 from helpers.run.parts import Parts, name_part
+from helpers.run.planner import Planner
+from helpers.run.units import Unit
 from helpers.spark.tasks import is_retried
 from helpers.stages.split import TRAIN, split_photos
 from helpers.stages.stage import Stage, StageResult, run_stage
 from helpers.storage.prefetch import prefetch
+
+_TRAINING = f"""
+SELECT lower(hex(d.image_id)) AS image_id, p.part, d.position - p.number * 65536 AS row
+FROM distinct_photos AS d
+JOIN sides AS s ON s.photo = d.photo
+JOIN pixels_parts AS p ON p.number = CAST(floor(d.position / 65536) AS BIGINT)
+WHERE s.side = '{TRAIN}'
+ORDER BY d.image_id
+"""
 
 
 @dataclass(frozen=True)
@@ -30,26 +41,14 @@ class Featurized(StageResult):
 
     Attributes
     ----------
-    positions
-        ``image_id``, ``part`` and ``row`` of each distinct photo's features.
     features
-        The table that holds them.
+        The table that holds the features.
     network
         The network that computed them.
     """
 
-    positions: pa.Table
     features: Parts
     network: Network
-
-
-@dataclass(frozen=True)
-class _Unit:
-    """Rows of one part of ``pixels``, which make one part of ``features``."""
-
-    name: str
-    part: str
-    rows: list[int]
 
 
 @dataclass(frozen=True)
@@ -77,26 +76,33 @@ def featurize(spark: SparkSession, parameters: Parameters) -> Featurized:
     """
     with run_stage(parameters.RUN_URI, FEATURIZE, spark) as stage:
         upstream = stage.run.require(PREPROCESS, parameters.PIXELS)
-        pixels, photos = results.read_decoded(stage.run, upstream)
         spec, weights = specify_network(parameters, upstream.lineage["pixels"])
         _require_size(upstream, spec.input_size)
-        calibration = None
-        if spec.precision == "int8":
-            train = _select_training(stage, photos, parameters)
-            calibration = Calibration(pixels, train, parameters.SEED)
-        table = stage.run.table("networks")
-        network = prepare_network(table, stage.run_id, spec, weights, calibration)
-        name = fingerprint({"pixels": upstream.lineage["pixels"], "network": network.fingerprint})
-        features = results.open_features(stage.run, name)
-        distinct = plan.select_distinct(photos)
-        units = _plan_units(plan.select_without_features(distinct, features))
-        new = sum(len(unit.rows) for unit in units)
-        work = _Work(pixels, features, stage.broadcast(network))
-        stage.run_tasks(
-            lambda given: _compute_units(given, work), units, f"featurize {new:,} photos"
-        )
-        positions = plan.match_features(photos, features)
-        require_sum("distinct photos", len(distinct), features=len(positions))
+        pixels, _ = results.open_pixels(stage.run, upstream.lineage["pixels"])
+        with results.plan_decoded(stage.run, upstream) as planner:
+            calibration = None
+            if spec.precision == "int8":
+                train = _select_training(stage, planner, parameters)
+                calibration = Calibration(pixels, train, parameters.SEED)
+            table = stage.run.table("networks")
+            network = prepare_network(table, stage.run_id, spec, weights, calibration)
+            name = fingerprint(
+                {"pixels": upstream.lineage["pixels"], "network": network.fingerprint}
+            )
+            features = results.open_features(stage.run, name)
+            plan.match_features(planner, features)
+            new = planner.count("unfeaturized")
+            if new:
+                work = _Work(pixels, features, stage.broadcast(network))
+                stage.run_units(
+                    lambda given: _compute_units(given, work),
+                    planner.iterate(plan.FEATURIZING_UNITS),
+                    f"featurize {new:,} photos",
+                )
+                merge_segments(features)
+                plan.match_features(planner, features)
+            distinct, found = planner.count("distinct_photos"), planner.count("featurized")
+        require_sum("distinct photos", distinct, features=found)
         metrics = {"width": network.width, "alpha": network.alpha}
         if calibration:
             metrics |= calibration.count(network)
@@ -104,23 +110,24 @@ def featurize(spark: SparkSession, parameters: Parameters) -> Featurized:
             upstream.lineage | {"networks": network.fingerprint, "features": name},
             new,
             parameters=parameters.fingerprint_inputs("networks"),
-            counts={"features": len(positions)},
+            counts={"features": found},
             metrics=metrics,
         )
-        return Featurized(record, new, positions, features, network)
+        return Featurized(record, new, features, network)
 
 
 def sample_features(result: Featurized, number: int, seed: int) -> NDArray[np.float32]:
-    """Draw the features of at most ``number`` photos, part by part; shape (photos, width)."""
-    parts = sorted(set(result.positions["part"].to_pylist()))
+    """Draw the features of at most ``number`` stored photos, part by part.
+
+    Returns
+    -------
+    ndarray of float32, shape (photos, width)
+    """
     drawn: list[NDArray[np.float32]] = []
-    count = 0
-    for part in np.random.default_rng(seed).permutation(parts):
-        rows = result.positions.filter(pc.equal(result.positions["part"], part))["row"]
-        stored = result.features.read(part, ["features"])
-        drawn.append(results.to_matrix(stored["features"].take(rows)))
-        count += len(rows)
-        if count >= number:
+    for part in np.random.default_rng(seed).permutation(result.features.list_names()):
+        rows = result.features.read(part, ["features"])
+        drawn.append(results.to_matrix(rows["features"]))
+        if sum(map(len, drawn)) >= number:
             break
     return np.concatenate(drawn)[:number]
 
@@ -134,33 +141,27 @@ def _require_size(upstream: Record, needed: int) -> None:
         )
 
 
-def _plan_units(rows: pa.Table) -> list[_Unit]:
-    """Group photos by the part that holds their pixels."""
-    ordered = rows.sort_by([("part", "ascending"), ("row", "ascending")])
-    groups = ordered.group_by("part", use_threads=False).aggregate(
-        [("image_id", "list"), ("row", "list")]
-    )
-    return [
-        _Unit(name_part(group["image_id_list"]), group["part"], group["row_list"])
-        for group in groups.to_pylist()
-    ]
-
-
-def _compute_units(units: Sequence[_Unit], work: _Work) -> Iterator[int]:
+def _compute_units(units: Sequence[Unit], work: _Work) -> Iterator[int]:
     """In a Spark task: read each unit's pixels, compute the features, write them as one part."""
-    if is_retried():
-        units = [unit for unit in units if not work.features.has(unit.name)]
+    retried = is_retried()
     engine = load_engine(work.network.value)
+    written: dict[str, pa.Table] = {}
 
-    def read(unit: _Unit) -> tuple[_Unit, pa.Table]:
-        return unit, work.pixels.read(unit.part, ["image_id", "path", "height", "width", "pixels"])
+    def read(unit: Unit) -> tuple[pa.Table, pa.Table]:
+        rows = unit.read()
+        columns = ["image_id", "path", "height", "width", "pixels"]
+        return rows, work.pixels.read(rows["part"][0].as_py(), columns).take(rows["row"])
 
-    for unit, part in prefetch(read, units, threads=1, size=lambda _: 0):
-        rows = part.take(unit.rows)
-        features = engine.compute(results.to_rgb(rows))
-        _require_finite(features, rows)
-        work.features.write(unit.name, _tabulate(rows["image_id"], features))
-        yield len(unit.rows)
+    for rows, photos in prefetch(read, units, threads=1, size=lambda _: 0):
+        name = name_part(rows["image_id"].to_pylist())
+        if not (retried and work.features.has(name)):
+            features = engine.compute(results.to_rgb(photos))
+            _require_finite(features, photos)
+            work.features.write(name, _tabulate(photos["image_id"], features))
+            written[name] = photos.select(["image_id"])
+        yield len(rows)
+    if written:
+        write_segment(work.features, written)
 
 
 def _require_finite(features: NDArray[np.float32], rows: pa.Table) -> None:
@@ -184,9 +185,7 @@ def _tabulate(image_id: pa.ChunkedArray, features: NDArray[np.float32]) -> pa.Ta
     return pa.table([image_id.combine_chunks(), lists], schema=schemas.FEATURES.schema)
 
 
-def _select_training(stage: Stage, photos: pa.Table, parameters: Parameters) -> pa.Table:
-    """Select the distinct photos of the training side, by image_id."""
-    _, sides = split_photos(stage, photos, parameters)
-    train = sides.filter(pc.equal(sides["side"], TRAIN)).select(["image_id"])
-    distinct = plan.select_distinct(photos)
-    return distinct.join(train, "image_id", join_type="left semi").sort_by("image_id")
+def _select_training(stage: Stage, planner: Planner, parameters: Parameters) -> pa.Table:
+    """Select the distinct photos of the training side, by image_id: see :class:`Calibration`."""
+    split_photos(stage, planner, parameters)
+    return planner.read(_TRAINING)

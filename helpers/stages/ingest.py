@@ -14,15 +14,17 @@ from helpers.photos.archive import Packing
 from helpers.photos.source import Source, open_source
 from helpers.run import schemas
 from helpers.run.manifest import INGEST, Run, require_sum
-from helpers.run.results import CATALOG, MEMBERS, Catalog
+from helpers.run.results import IMAGES, MEMBERS, Catalog, write_pieces
 from helpers.stages.stage import StageResult, run_stage
+from helpers.storage.digest import digest_rows
 from helpers.storage.json_object import read_json, write_json
 from helpers.storage.local import LocalLocation
 from helpers.storage.location import Location, contains, locate, resolve
-from helpers.storage.parquet import write_parquet
 
 UNPACKED = "source"
 COMPLETE = "_complete.json"
+
+_ROWS_PER_PIECE = 100_000
 
 #: endings of the files that are taken; HEIC and AVIF are taken so that they count as rejects
 ENDINGS = (
@@ -53,7 +55,7 @@ class Ingested(StageResult):
     Attributes
     ----------
     catalog
-        The photos taken, and what was skipped.
+        The photos taken.
     """
 
     catalog: Catalog
@@ -97,27 +99,27 @@ def ingest(parameters: Parameters) -> Ingested:
         inputs = parameters.fingerprint_inputs("images")
         tag = (source.base / source.archive).version_tag() if source.archive else None
         packing = {row.path: row.packing for row in rows if row.packing is not None}
-        name = fingerprint({"parameters": inputs, "rows": _digest(images), "archive": tag})
+        modified = images["modified"].cast(pa.int64())
+        counts = {"found": found, "skipped": rules, "images": len(images)}
+        digest = digest_rows(images.set_column(4, "modified", modified).to_batches())
+        name = fingerprint({"parameters": inputs, "rows": digest, "archive": tag})
         description = {
             "parameters": inputs,
             "source": source.base.uri,
             "archive": source.archive,
             "version_tag": tag,
-            "skipped": rules,
+            "counts": counts,
         }
         with stage.write_snapshot("images", name, description) as snapshot:
             if snapshot.is_new:
-                write_parquet(snapshot.location / CATALOG, images)
+                folder = snapshot.location
+                write_pieces(folder / IMAGES, images.to_batches(max_chunksize=_ROWS_PER_PIECE))
                 if packing:
-                    write_parquet(snapshot.location / MEMBERS, _tabulate_packing(packing))
+                    members = _tabulate_packing(packing).to_batches(max_chunksize=_ROWS_PER_PIECE)
+                    write_pieces(folder / MEMBERS, members)
         new = len(images) if snapshot.is_new else 0
-        record = stage.finish(
-            {"images": name},
-            new,
-            parameters=inputs,
-            counts={"found": found, "skipped": rules, "images": len(images)},
-        )
-        return Ingested(record, new, Catalog(images, source, name, rules, packing, tag))
+        record = stage.finish({"images": name}, new, parameters=inputs, counts=counts)
+        return Ingested(record, new, Catalog(snapshot, source))
 
 
 def _open_in_place(parameters: Parameters, run: Run) -> Source | None:
@@ -266,13 +268,3 @@ def _tabulate_packing(packing: Mapping[str, Packing]) -> pa.Table:
         {"path": path, **place._asdict()} for path, place in packing.items()
     ]
     return pa.Table.from_pylist(rows, schema=schemas.MEMBERS.schema)
-
-
-def _digest(images: pa.Table) -> str:
-    """Compute the SHA-256 of the sorted rows, column by column."""
-    digest = hashlib.sha256()
-    for name in ("path", "label", "folder_side"):
-        digest.update("\0".join(value or "" for value in images[name].to_pylist()).encode())
-    for name in ("length", "modified"):
-        digest.update(images[name].cast(pa.int64()).to_numpy().astype("<i8").tobytes())
-    return digest.hexdigest()

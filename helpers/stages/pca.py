@@ -5,6 +5,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import pyarrow as pa
@@ -17,11 +18,13 @@ from pyspark.sql import SparkSession
 from helpers.models import pca
 from helpers.models.pca import Moments, merge_moments
 from helpers.parameters import Parameters, fingerprint
-from helpers.run import plan, results
+from helpers.run import plan, results, schemas
 from helpers.run.manifest import FEATURIZE, PCA, require_sum
 from helpers.run.parts import Parts
-from helpers.run.results import SCORES, to_matrix
+from helpers.run.planner import Planner
+from helpers.run.results import PHOTOS, SCORES, to_matrix
 from helpers.run.snapshots import Snapshot
+from helpers.run.units import Unit
 from helpers.stages.split import TRAIN, split_photos
 from helpers.stages.stage import Stage, StageResult, run_stage
 from helpers.storage.location import Location
@@ -38,6 +41,46 @@ _ROWS_AT_ONCE = 512
 _MAX_ROWS_PER_FILE = 2048
 
 
+#: image_id, photo, side, part, row (of features): each distinct photo
+_PLACED = """
+SELECT f.image_id, f.photo, s.side, p.number, p.part, f.position - p.number * 65536 AS row
+FROM featurized AS f
+JOIN sides AS s ON s.photo = f.photo
+JOIN features_parts AS p ON p.number = CAST(floor(f.position / 65536) AS BIGINT)
+"""
+_FITTED = f"SELECT image_id FROM placed WHERE side = '{TRAIN}' ORDER BY photo"
+_COUNT_TRAINING_PARTS = f"SELECT count(DISTINCT number) FROM placed WHERE side = '{TRAIN}'"
+_FITTING_UNITS = f"""
+WITH ranked AS (
+    SELECT number, row_number() OVER (ORDER BY number) - 1 AS rank
+    FROM (SELECT DISTINCT number FROM placed WHERE side = '{TRAIN}')
+)
+SELECT CAST(floor(r.rank / {{parts}}) AS BIGINT) AS unit, p.part, p.row
+FROM placed AS p JOIN ranked AS r ON r.number = p.number
+WHERE p.side = '{TRAIN}'
+ORDER BY p.number, p.row
+"""
+#: all paths of the photos of some parts, and which of them is the first of its photo
+_SCORING_UNITS = """
+WITH counted AS (
+    SELECT number, sum(count(*)) OVER (ORDER BY number) - count(*) AS before
+    FROM placed GROUP BY number
+), numbered AS (
+    SELECT number,
+           dense_rank() OVER (ORDER BY CAST(floor(before / {rows}) AS BIGINT)) - 1 AS unit
+    FROM counted
+)
+SELECT n.unit, p.part, p.row, lower(hex(p.image_id)) AS image_id, i.path, i.label, s.side,
+       d.photo = p.photo AS is_first
+FROM placed AS p
+JOIN numbered AS n ON n.number = p.number
+JOIN decoded AS d ON d.image_id = p.image_id
+JOIN images AS i ON i.photo = d.photo
+JOIN sides AS s ON s.photo = d.photo
+ORDER BY n.unit, p.number, p.row, d.photo
+"""
+
+
 @dataclass(frozen=True)
 class PcaResult(StageResult):
     """What 04 finished.
@@ -48,30 +91,13 @@ class PcaResult(StageResult):
         The fitted PCA.
     snapshot
         Where model, scores and CSV lie.
-    photos
-        ``path``, ``label``, ``image_id`` and ``side`` of each decoded photo, by path.
+    sides
+        Distinct photos by side.
     """
 
     model: pca.PCA
     snapshot: Snapshot
-    photos: pa.Table
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """Rows of parts whose moments make one file."""
-
-    file: Location
-    parts: Mapping[str, list[int]]
-
-
-@dataclass(frozen=True)
-class _Chunk:
-    """Photos whose scores make one file: rows of parts, and the photos' rows of the CSV."""
-
-    number: int
-    parts: Mapping[str, list[int]]
-    photos: pa.Table
+    sides: Mapping[str, int]
 
 
 def fit_pca(spark: SparkSession, parameters: Parameters) -> PcaResult:
@@ -86,34 +112,33 @@ def fit_pca(spark: SparkSession, parameters: Parameters) -> PcaResult:
     """
     with run_stage(parameters.RUN_URI, PCA, spark) as stage:
         upstream = stage.run.require(FEATURIZE, parameters.FEATURES)
-        _, photos = results.read_decoded(stage.run, upstream)
-        split_name, sides = split_photos(stage, photos, parameters)
         features = results.open_features(stage.run, upstream.lineage["features"])
-        positions = _find_positions(photos, sides, features)
-        train = positions.filter(pc.equal(positions["side"], TRAIN))
-        shown = results.add_labels(sides, photos)
-        inputs = parameters.fingerprint_inputs("pca")
-        name = fingerprint(
-            {
-                **inputs,
-                "features": upstream.lineage["features"],
-                "split": split_name,
-                "fitted": fingerprint({"ids": train["image_id"].to_pylist()}),
-            }
-        )
-        description = {"parameters": inputs, "lineage": upstream.lineage}
-        with stage.write_snapshot("pca", name, description) as snapshot:
-            if snapshot.is_new:
-                if len(train) == 0:
-                    raise ValueError("PCA needs at least two photos to fit on, got 0")
-                moments = _compute_moments(stage, features, train)
-                model = pca.fit_pca(moments, parameters.COMPONENTS, parameters.STANDARDIZE)
-                _write_scores(stage, features, positions, shown, model, snapshot.location)
-                model.save(snapshot.location, inputs)
-                _draw(model, parameters.STANDARDIZE, snapshot.location / FIGURES)
-            else:
-                model = pca.PCA.load(snapshot.location)
-        new = len(positions) if snapshot.is_new else 0
+        with results.plan_decoded(stage.run, upstream) as planner:
+            split_name = split_photos(stage, planner, parameters)
+            _match_sides(planner, features)
+            sides = _count_sides(planner)
+            inputs = parameters.fingerprint_inputs("pca")
+            name = fingerprint(
+                {
+                    **inputs,
+                    "features": upstream.lineage["features"],
+                    "split": split_name,
+                    "fitted": planner.digest(_FITTED),
+                }
+            )
+            description = {"parameters": inputs, "lineage": upstream.lineage}
+            with stage.write_snapshot("pca", name, description) as snapshot:
+                if snapshot.is_new:
+                    if not sides.get(TRAIN):
+                        raise ValueError("PCA needs at least two photos to fit on, got 0")
+                    moments = _compute_moments(stage, planner, features)
+                    model = pca.fit_pca(moments, parameters.COMPONENTS, parameters.STANDARDIZE)
+                    _write_scores(stage, planner, features, model, snapshot.location)
+                    model.save(snapshot.location, inputs)
+                    _draw(model, parameters.STANDARDIZE, snapshot.location / FIGURES)
+                else:
+                    model = pca.PCA.load(snapshot.location)
+        new = sum(sides.values()) if snapshot.is_new else 0
         record = stage.finish(
             upstream.lineage | {"splits": split_name, "pca": name},
             new,
@@ -124,29 +149,44 @@ def fit_pca(spark: SparkSession, parameters: Parameters) -> PcaResult:
                 "fitted_rows": model.n_samples,
             },
         )
-        return PcaResult(record, new, model, snapshot, shown)
+        return PcaResult(record, new, model, snapshot, sides)
 
 
-def _find_positions(photos: pa.Table, sides: pa.Table, features: Parts) -> pa.Table:
-    """Find ``image_id``, ``side``, ``part`` and ``row`` of each distinct photo, by path."""
-    stored = plan.match_features(photos, features)
-    first = plan.first_per_key(
-        sides.select(["path", "image_id", "side"]), ["image_id"], [("path", "ascending")]
+def _match_sides(planner: Planner, features: Parts) -> None:
+    """Find features and side of each distinct photo: define ``placed``.
+
+    Raises
+    ------
+    AccountingError
+        If a distinct photo has no features.
+    """
+    plan.match_features(planner, features)
+    distinct, found = planner.count("distinct_photos"), planner.count("featurized")
+    require_sum("distinct photos", distinct, features=found)
+    planner.define("placed", _PLACED)
+
+
+def _count_sides(planner: Planner) -> dict[str, int]:
+    counts = planner.read(
+        "SELECT side, count(*) AS photos FROM placed GROUP BY side ORDER BY photos DESC, side"
     )
-    require_sum("distinct photos", len(first), features=len(stored))
-    return first.join(stored, "image_id").sort_by("path")
+    return dict(zip(*(column.to_pylist() for column in counts.columns), strict=True))
 
 
-def _compute_moments(stage: Stage, features: Parts, train: pa.Table) -> Moments:
+def _compute_moments(stage: Stage, planner: Planner, features: Parts) -> Moments:
     """Compute the moments of the training side.
 
     Each task leaves those of its rows as a file, and few files are merged at once: matrices as
     wide as the features would fill the memory of Spark's JVMs.
     """
     scratch = stage.run.table(f"_moments-{stage.run_id}")
-    pieces = _plan_pieces(train, stage.cores, scratch)
-    stage.run_tasks(lambda given: _write_moments(given, features), pieces, "fit the PCA")
-    files = [piece.file for piece in pieces]
+    parts = planner.read_value(_COUNT_TRAINING_PARTS)
+    size = min(_MAX_PARTS, math.ceil(parts / (_TASKS_PER_CORE * stage.cores)))
+    files = stage.run_units(
+        lambda given: _write_moments(given, features, scratch),
+        planner.iterate(_FITTING_UNITS.format(parts=size)),
+        "fit the PCA",
+    )
     for level in itertools.count(1):
         groups = [files[i : i + _MERGED_AT_ONCE] for i in range(0, len(files), _MERGED_AT_ONCE)]
         if len(groups) == 1:
@@ -159,20 +199,13 @@ def _compute_moments(stage: Stage, features: Parts, train: pa.Table) -> Moments:
     return moments
 
 
-def _plan_pieces(train: pa.Table, cores: int, scratch: Location) -> list[_Piece]:
-    parts = list(plan.group_rows_by_part(train).items())
-    size = min(_MAX_PARTS, math.ceil(len(parts) / (_TASKS_PER_CORE * cores)))
-    return [
-        _Piece(scratch / f"0-{number}.npz", dict(parts[start : start + size]))
-        for number, start in enumerate(range(0, len(parts), size))
-    ]
-
-
-def _write_moments(pieces: Sequence[_Piece], features: Parts) -> Iterator[int]:
-    """In a Spark task: compute the moments of each piece's rows, many rows at a time."""
-    for piece in pieces:
-        merge_moments(_iterate_moments(piece.parts, features)).save(piece.file)
-        yield 1
+def _write_moments(units: Sequence[Unit], features: Parts, scratch: Location) -> Iterator[Location]:
+    """In a Spark task: compute the moments of each unit's rows, many rows at a time."""
+    for unit in units:
+        rows = unit.read()
+        file = scratch / f"0-{rows['unit'][0].as_py()}.npz"
+        merge_moments(_iterate_moments(rows, features)).save(file)
+        yield file
 
 
 def _merge_files(groups: Sequence[tuple[Location, list[Location]]]) -> Iterator[int]:
@@ -182,12 +215,12 @@ def _merge_files(groups: Sequence[tuple[Location, list[Location]]]) -> Iterator[
         yield 1
 
 
-def _iterate_moments(parts: Mapping[str, list[int]], features: Parts) -> Iterator[Moments]:
+def _iterate_moments(rows: pa.Table, features: Parts) -> Iterator[Moments]:
     held: list[NDArray[np.float32]] = []
     count = 0
-    for part, rows in parts.items():
-        held.append(to_matrix(features.read(part, ["features"])["features"])[rows])
-        count += len(rows)
+    for part, numbers in _group_by_part(rows):
+        held.append(to_matrix(features.read(part, ["features"])["features"])[numbers])
+        count += len(numbers)
         if count >= _ROWS_AT_ONCE:
             yield Moments.from_rows(np.concatenate(held))
             held, count = [], 0
@@ -195,53 +228,53 @@ def _iterate_moments(parts: Mapping[str, list[int]], features: Parts) -> Iterato
         yield Moments.from_rows(np.concatenate(held))
 
 
+def _group_by_part(rows: pa.Table) -> Iterator[tuple[str, NDArray[np.int64]]]:
+    """Yield each part of rows that are ordered by part, and the rows in it."""
+    parts, numbers = rows["part"].to_pylist(), rows["row"].to_numpy()
+    for part, group in groupby(range(len(parts)), key=parts.__getitem__):
+        yield part, numbers[list(group)]
+
+
 def _write_scores(
-    stage: Stage,
-    features: Parts,
-    positions: pa.Table,
-    shown: pa.Table,
-    model: pca.PCA,
-    to: Location,
+    stage: Stage, planner: Planner, features: Parts, model: pca.PCA, to: Location
 ) -> None:
-    """Write ``scores/`` and ``pca_features.csv``; tasks write both in pieces."""
-    chunks = []
-    even = math.ceil(len(positions) / math.ceil(len(positions) / _MAX_ROWS_PER_FILE))
-    for number, start in enumerate(range(0, len(positions), even)):
-        rows = positions.slice(start, even)
-        photos = shown.join(rows.select(["image_id"]), "image_id", join_type="left semi")
-        chunks.append(_Chunk(number, plan.group_rows_by_part(rows), photos.sort_by("path")))
+    """Write ``scores/``, ``photos/`` and ``pca_features.csv``; tasks write all in pieces."""
     shared = stage.broadcast(model)
-    stage.run_tasks(
-        lambda given: _score_chunks(given, features, shared, to), chunks, "score the photos"
+    numbers = stage.run_units(
+        lambda given: _score_units(given, features, shared, to),
+        planner.iterate(_SCORING_UNITS.format(rows=_MAX_ROWS_PER_FILE)),
+        "score the photos",
     )
-    pieces = [to / _CSV_PIECES / f"{chunk.number:05d}.csv" for chunk in chunks]
+    pieces = [to / _CSV_PIECES / f"{number:05d}.csv" for number in sorted(numbers)]
     (to / CSV).write_stream(piece.read() for piece in pieces)
     (to / _CSV_PIECES).delete_tree()
 
 
-def _score_chunks(
-    chunks: Sequence[_Chunk], features: Parts, model: "Broadcast[pca.PCA]", to: Location
+def _score_units(
+    units: Sequence[Unit], features: Parts, model: "Broadcast[pca.PCA]", to: Location
 ) -> Iterator[int]:
-    """In a Spark task: score each chunk's photos; write Parquet and a piece of the CSV."""
-    for chunk in chunks:
-        ids: list[str] = []
+    """In a Spark task: score each unit's photos; write Parquet and a piece of the CSV."""
+    for unit in units:
+        photos = unit.read()
+        number = photos["unit"][0].as_py()
+        first = photos.filter(photos["is_first"])
         scored: list[NDArray[np.float32]] = []
-        for part, rows in chunk.parts.items():  # one by one: all features would fill the memory
-            table = features.read(part).take(rows)
-            ids += table["image_id"].to_pylist()
-            matrix = to_matrix(table["features"])
+        for part, rows in _group_by_part(first):  # one by one: all features would fill the memory
+            matrix = to_matrix(features.read(part, ["features"])["features"])[rows]
             scored.append(model.value.transform(matrix).astype(np.float32))
         scores = np.concatenate(scored)
         lists = pa.ListArray.from_arrays(
             np.arange(0, scores.size + 1, scores.shape[1], dtype=np.int32), scores.ravel()
         )
-        written = pa.table({"image_id": ids, "scores": lists})
-        write_parquet(to / SCORES / f"part-{chunk.number:05d}.parquet", written)
-        row_of = {image_id: row for row, image_id in enumerate(ids)}
-        order = [row_of[image_id] for image_id in chunk.photos["image_id"].to_pylist()]
-        text = _format_csv(chunk.photos, scores[order], include_header=chunk.number == 0)
-        (to / _CSV_PIECES / f"{chunk.number:05d}.csv").write(text)
-        yield len(ids)
+        columns = schemas.SCORES.schema.names[:-1]
+        name = f"part-{number:05d}.parquet"
+        write_parquet(to / SCORES / name, first.select(columns).append_column("scores", lists))
+        listed = photos.sort_by("path")
+        write_parquet(to / PHOTOS / name, listed.select(schemas.PHOTOS.schema.names))
+        order = pc.index_in(listed["image_id"], first["image_id"]).to_numpy()
+        text = _format_csv(listed, scores[order], include_header=number == 0)
+        (to / _CSV_PIECES / f"{number:05d}.csv").write(text)
+        yield number
 
 
 def _format_csv(photos: pa.Table, scores: NDArray[np.float32], include_header: bool) -> bytes:

@@ -1,16 +1,12 @@
 """02: read each photo once, hash it, decode it; it ends in ``pixels`` or in ``rejects``."""
 
 import hashlib
-import json
-from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL import Image
 from pyspark.sql import SparkSession
@@ -23,9 +19,12 @@ from helpers.photos.preview import describe
 from helpers.photos.sandbox import Sandbox
 from helpers.photos.source import Photo, Source
 from helpers.run import plan, results, schemas
-from helpers.run.manifest import INGEST, PREPROCESS, require_sum
+from helpers.run.index import merge_segments, write_segment
+from helpers.run.manifest import INGEST, PREPROCESS, Run, require_sum
 from helpers.run.parts import MAX_BYTES, Parts, choose_part_rows, name_part
-from helpers.run.results import Catalog
+from helpers.run.planner import Planner
+from helpers.run.results import to_photos
+from helpers.run.units import Unit
 from helpers.spark.tasks import is_retried
 from helpers.stages.stage import StageResult, run_stage
 
@@ -35,6 +34,9 @@ SANDBOX_PIXELS = 4_000_000
 SANDBOX_SCANS = 64  # a progressive JPEG decodes the whole picture once per scan
 
 _SCAN_MARKER = b"\xff\xda"
+_DECODED_PHOTOS = """
+SELECT i.path, d.image_id FROM decoded AS d JOIN images AS i ON i.photo = d.photo ORDER BY d.photo
+"""
 
 
 class TooManyRejectsError(RuntimeError):
@@ -47,27 +49,11 @@ class Preprocessed(StageResult):
 
     Attributes
     ----------
-    catalog
-        The photos that 01 took.
-    photos
-        What became of each photo: see :func:`helpers.run.plan.match_photos`.
-    pixels, rejects
-        The tables that hold the photos.
+    run
+        The run that holds the tables.
     """
 
-    catalog: Catalog
-    photos: pa.Table
-    pixels: Parts
-    rejects: Parts
-
-
-@dataclass(frozen=True)
-class _Unit:
-    """Photos of one part."""
-
-    name: str
-    attempt: int
-    photos: list[Photo]
+    run: Run
 
 
 @dataclass(frozen=True)
@@ -94,43 +80,49 @@ def preprocess(spark: SparkSession, parameters: Parameters) -> Preprocessed:
     TooManyRejectsError
         If more than MAX_REJECT_FRACTION of the photos, or all of them, are rejected.
     """
-    with run_stage(parameters.RUN_URI, PREPROCESS, spark) as stage:
+    with run_stage(parameters.RUN_URI, PREPROCESS, spark) as stage, Planner() as planner:
         catalog = results.read_catalog(stage.run, stage.run.require(INGEST))
         name = fingerprint_pixels(parameters)
         pixels, rejects = results.open_pixels(stage.run, name)
-        photos = plan.match_photos(catalog.images, pixels, rejects)
-        todo = plan.select_undecoded(photos, parameters.RETRY_REJECTS)
-        work = _Work(
-            source=catalog.source,
-            pixels=pixels,
-            rejects=rejects,
-            size=parameters.IMAGE_SIZE,
-            max_bytes=parameters.MAX_BYTES,
-            limits=Limits(parameters.MAX_PIXELS, parameters.MAX_ASPECT),
-        )
-        if len(todo):
+        plan.load_catalog(planner, catalog.iterate_images(), catalog.iterate_members())
+        plan.match_photos(planner, pixels, rejects)
+        new = plan.find_undecoded(planner, parameters.RETRY_REJECTS)
+        if new:
             catalog.require_unchanged()
-        units = _plan_units(catalog, todo, parameters.IMAGE_SIZE)
-        stage.run_tasks(
-            lambda given: _decode_units(given, work), units, f"decode {len(todo):,} photos"
-        )
-        photos = plan.match_photos(catalog.images, pixels, rejects)
-        counts = _count(photos)
+            work = _Work(
+                source=catalog.source,
+                pixels=pixels,
+                rejects=rejects,
+                size=parameters.IMAGE_SIZE,
+                max_bytes=parameters.MAX_BYTES,
+                limits=Limits(parameters.MAX_PIXELS, parameters.MAX_ASPECT),
+            )
+            rows = choose_part_rows(new, row_bytes=3 * parameters.IMAGE_SIZE**2)
+            stage.run_units(
+                lambda given: _decode_units(given, work),
+                planner.iterate(plan.DECODING_UNITS.format(rows=rows)),
+                f"decode {new:,} photos",
+            )
+            merge_segments(pixels)
+            merge_segments(rejects)
+            plan.match_photos(planner, pixels, rejects)
+        counts = _count(planner)
         blocked = _explain_rejects(counts, parameters.MAX_REJECT_FRACTION)
         record = stage.finish(
             {
-                "images": catalog.fingerprint,
+                "images": catalog.snapshot.fingerprint,
                 "pixels": name,
-                "decoded": _fingerprint_decoded(photos),
+                # A reject that passes later changes this.
+                "decoded": planner.digest(_DECODED_PHOTOS)[:16],
             },
-            len(todo),
+            new,
             parameters=parameters.fingerprint_inputs("pixels"),
             counts=counts,
             blocked_because=blocked,
         )
         if blocked:
             raise TooManyRejectsError(blocked)
-        return Preprocessed(record, len(todo), catalog, photos, pixels, rejects)
+        return Preprocessed(record, new, stage.run)
 
 
 def fingerprint_pixels(parameters: Parameters) -> str:
@@ -144,43 +136,36 @@ def fingerprint_pixels(parameters: Parameters) -> str:
     return fingerprint({**parameters.fingerprint_inputs("pixels"), **rules})
 
 
-def _fingerprint_decoded(photos: pa.Table) -> str:
-    """Compute the fingerprint of the decoded photos: a reject that passes later changes it."""
-    decoded = plan.select_decoded(photos)
-    rows = zip(decoded["path"].to_pylist(), decoded["image_id"].to_pylist(), strict=True)
-    return fingerprint(dict(rows))
-
-
-def _plan_units(catalog: Catalog, todo: pa.Table, size: int) -> list[_Unit]:
-    """Group the photos to decode into parts; photos of one attempt together."""
-    rows = choose_part_rows(len(todo), row_bytes=3 * size * size)
-    todo = todo.sort_by([("attempt", "ascending"), ("path", "ascending")])
-    attempts = ((attempt or 0) + 1 for attempt in todo["attempt"].to_pylist())
-    units = []
-    paired = zip(attempts, catalog.to_photos(todo), strict=True)
-    for attempt, together in groupby(paired, key=lambda pair: pair[0]):
-        photos = [photo for _, photo in together]
-        for start in range(0, len(photos), rows):
-            part = photos[start : start + rows]
-            units.append(_Unit(name_part(map(_identify, part), attempt), attempt, part))
-    return units
-
-
-def _decode_units(units: Sequence[_Unit], work: _Work) -> Iterator[int]:
+def _decode_units(units: Sequence[Unit], work: _Work) -> Iterator[int]:
     """In a Spark task: read and decode the photos of each unit; write its parts."""
     retried = is_retried()
+    decoded: dict[str, pa.Table] = {}
+    rejected: dict[str, pa.Table] = {}
     with Sandbox() as sandbox:
         for unit in units:
-            if not (retried and work.pixels.has(unit.name)):
-                _decode_unit(unit, work, sandbox, retried)
-            yield len(unit.photos)
+            rows = unit.read()
+            photos = to_photos(rows)
+            attempt = rows["attempt"][0].as_py()
+            name = name_part(map(_identify, photos), attempt)
+            if not (retried and work.pixels.has(name)):
+                rejects = _RejectWriter(attempt, work.rejects)
+                part = _decode_photos(photos, work, sandbox, retried, rejects)
+                if len(part):
+                    work.pixels.write(name, part)
+                    decoded[name] = part
+                rejected |= rejects.written
+            yield len(photos)
+    for table, written in ((work.pixels, decoded), (work.rejects, rejected)):
+        if written:
+            write_segment(table, written)
 
 
-def _decode_unit(unit: _Unit, work: _Work, sandbox: Sandbox, retried: bool) -> None:
+def _decode_photos(
+    photos: list[Photo], work: _Work, sandbox: Sandbox, retried: bool, rejects: "_RejectWriter"
+) -> pa.Table:
+    """Read and decode photos: return rows of ``pixels``, and write those of ``rejects``."""
     decoded: list[dict[str, Any]] = []
-    kinds: defaultdict[str, list[str]] = defaultdict(list)
-    rejects = _RejectWriter(unit, work.rejects)
-    readable = [photo for photo in unit.photos if not _reject_unread(photo, work, rejects)]
+    readable = [photo for photo in photos if not _reject_unread(photo, work, rejects)]
     for photo, content in work.source.read_all(readable):
         if isinstance(content, OSError):
             is_packed = isinstance(content, UnsupportedPackingError)
@@ -193,21 +178,18 @@ def _decode_unit(unit: _Unit, work: _Work, sandbox: Sandbox, retried: bool) -> N
         except RejectedError as error:
             rejects.add(photo, error.reason, error.detail, image_id, content)
             continue
-        kinds[kind].append(photo.path)
         decoded.append(
             {
                 **_key(photo),
                 "image_id": image_id,
+                "kind": kind,
                 "height": rgb.shape[0],
                 "width": rgb.shape[1],
                 "pixels": rgb.tobytes(),
             }
         )
     rejects.write()
-    if decoded:
-        rows = pa.Table.from_pylist(decoded, schema=schemas.PIXELS.schema)
-        metadata = {results.KINDS: json.dumps(kinds).encode()}
-        work.pixels.write(unit.name, rows.replace_schema_metadata(metadata))
+    return pa.Table.from_pylist(decoded, schema=schemas.PIXELS.schema)
 
 
 def _reject_unread(photo: Photo, work: _Work, rejects: "_RejectWriter") -> bool:
@@ -223,10 +205,17 @@ def _reject_unread(photo: Photo, work: _Work, rejects: "_RejectWriter") -> bool:
 
 
 class _RejectWriter:
-    """Collects rows of ``rejects`` and writes them in parts bounded in bytes."""
+    """Collects rows of ``rejects`` and writes them in parts bounded in bytes.
 
-    def __init__(self, unit: _Unit, table: Parts) -> None:
-        self._unit = unit
+    Attributes
+    ----------
+    written
+        Key columns of the parts written, by name.
+    """
+
+    def __init__(self, attempt: int, table: Parts) -> None:
+        self.written: dict[str, pa.Table] = {}
+        self._attempt = attempt
         self._table = table
         self._photos: list[Photo] = []
         self._rows: list[dict[str, Any]] = []
@@ -248,7 +237,7 @@ class _RejectWriter:
                 "image_id": image_id,
                 "reason": reason,
                 "detail": detail,
-                "attempt": self._unit.attempt,
+                "attempt": self._attempt,
                 "content": content,
             }
         )
@@ -260,8 +249,9 @@ class _RejectWriter:
         """Write the rows collected so far."""
         if self._rows:
             rows = pa.Table.from_pylist(self._rows, schema=schemas.REJECTS.schema)
-            name = name_part(map(_identify, self._photos), self._unit.attempt)
+            name = name_part(map(_identify, self._photos), self._attempt)
             self._table.write(name, rows)
+            self.written[name] = rows.drop_columns(["detail", "content"])
             self._photos, self._rows, self._bytes = [], [], 0
 
 
@@ -296,7 +286,7 @@ def _identify(photo: Photo) -> str:
     return f"{photo.path}\0{photo.length}\0{photo.modified}"
 
 
-def _count(photos: pa.Table) -> dict[str, Any]:
+def _count(planner: Planner) -> dict[str, Any]:
     """Count the photos by what became of them.
 
     Raises
@@ -304,13 +294,16 @@ def _count(photos: pa.Table) -> dict[str, Any]:
     AccountingError
         If a photo is neither decoded nor rejected.
     """
-    decoded, rejected = plan.select_decoded(photos), plan.select_rejected(photos)
-    require_sum("images", len(photos), pixels=len(decoded), rejects=len(rejected))
-    reasons = Counter(rejected["reason"].to_pylist())
+    decoded, rejected = planner.count("decoded"), planner.count("rejected")
+    require_sum("images", planner.count("images"), pixels=decoded, rejects=rejected)
+    reasons = planner.read(
+        "SELECT reason, count(*) AS photos FROM rejected GROUP BY reason ORDER BY reason"
+    )
+    distinct = planner.read_value("SELECT count(DISTINCT image_id) FROM decoded")
     return {
-        "duplicates": len(decoded) - pc.count_distinct(decoded["image_id"]).as_py(),
-        "rejects": dict(sorted(reasons.items())),
-        "pixels": len(decoded),
+        "duplicates": decoded - distinct,
+        "rejects": dict(zip(*(column.to_pylist() for column in reasons.columns), strict=True)),
+        "pixels": decoded,
     }
 
 

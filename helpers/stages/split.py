@@ -4,18 +4,12 @@ Fruits-360 films a fruit that turns on a shaft, so frames with neighboring numbe
 same picture. A split that separates neighbors leaks: the classifier is tested on what it has seen.
 """
 
-import hashlib
-import re
-from collections import defaultdict
-from collections.abc import Iterable
-
-import pyarrow as pa
-
 from helpers.parameters import Parameters, fingerprint
-from helpers.run import plan, schemas
-from helpers.run.results import SPLIT
+from helpers.run import schemas
+from helpers.run.planner import Planner
+from helpers.run.results import SIDES, list_parts, write_pieces
 from helpers.stages.stage import Stage
-from helpers.storage.parquet import read_parquet, write_parquet
+from helpers.storage.parquet import read_parquet
 
 TRAIN, TEST, GAP = "train", "test", "gap"
 
@@ -30,7 +24,7 @@ _TEST_BLOCKS = round(BLOCKS * TEST_SHARE)
 
 # Fruits-360 names a frame 12_100.jpg, r_12_100.jpg or r2_12_100.jpg (r: other shafts), and
 # r0_12.jpg in its original-size edition. A longer number is a camera's date, not a frame's.
-_FRAME = re.compile(r"(?:(r\d*)_)?(\d{1,4})(?:_\d{1,4})?\.\w+", re.ASCII)
+_FRAME = r"^(?:(r\d*)_)?(\d{1,4})(?:_\d{1,4})?\.\w+$"
 
 LEAKS = {
     "blocked": "frames of one fruit are kept in blocks, with a gap of frames at each border; the "
@@ -42,121 +36,136 @@ LEAKS = {
 }
 
 
-def split_photos(stage: Stage, photos: pa.Table, parameters: Parameters) -> tuple[str, pa.Table]:
-    """Find the side of every decoded photo: read the split, or draw and write it.
+_FOLDER = """
+SELECT d.image_id, lower(hex(d.image_id)) AS block, i.folder_side AS side
+FROM distinct_photos AS d JOIN images AS i ON i.photo = d.photo
+"""
+
+# A hash below a fifth of its range: hexadecimal digits are ordered as the numbers are.
+_RANDOM = """
+SELECT image_id, lower(hex(image_id)) AS block,
+       CASE WHEN substr(sha256('{seed}/' || lower(hex(image_id))), 1, 16) <= '3333333333333333'
+            THEN 'test' ELSE 'train' END AS side
+FROM {photos}
+"""
+
+#: image_id, turn and number of the frames; turn is null for photos that are no frames
+_FRAMES = """
+SELECT d.image_id,
+       CASE WHEN number != ''
+            THEN i.label || '/' || coalesce(nullif(shaft, ''), 'r0') END AS turn,
+       try_cast(number AS BIGINT) AS number
+FROM (
+    SELECT *, regexp_extract(path, '[^/]*$') AS name,
+           regexp_extract(name, '{frame}', 1) AS shaft, regexp_extract(name, '{frame}', 2) AS number
+    FROM images
+) AS i JOIN distinct_photos AS d ON d.photo = i.photo
+"""
+
+# A full turn in blocks of equal angle; the last block is beside the first.
+_BLOCKED = """
+WITH turns AS (
+    SELECT turn, min(number) AS first, max(number) - min(number) + 1 AS span,
+           CAST(floor(
+               CAST('0x' || substr(sha256('{seed}/' || turn), 1, 8) AS BIGINT) / 4294967296
+               * {blocks}
+           ) AS BIGINT) AS start
+    FROM frames WHERE turn IS NOT NULL GROUP BY turn
+), placed AS (
+    SELECT f.image_id, f.turn, t.start,
+           CAST(floor((f.number - t.first) * {blocks} / t.span) AS BIGINT) AS block
+    FROM frames AS f JOIN turns AS t ON t.turn = f.turn
+)
+SELECT image_id, turn || '/' || lpad(CAST(block AS VARCHAR), 2, '0') AS block,
+       CASE WHEN (block - start + {blocks}) % {blocks} < {test} THEN 'test'
+            WHEN (block - start + {blocks}) % {blocks} IN ({test}, {blocks} - 1) THEN 'gap'
+            ELSE 'train' END AS side
+FROM placed
+"""
+
+
+def split_photos(stage: Stage, planner: Planner, parameters: Parameters) -> str:
+    """Find the side of every decoded photo: load the split, or draw and write it.
 
     Parameters
     ----------
-    photos
-        Decoded photos with ``path``, ``label``, ``folder_side`` and ``image_id``.
+    planner
+        Has ``images``, ``decoded`` and ``distinct_photos``; gets ``sides``: ``photo``,
+        ``image_id`` and ``side`` of every decoded photo.
 
     Returns
     -------
-    fingerprint, sides
-        The table ``splits``: ``path``, ``image_id``, ``group`` and ``side``, sorted by path.
+    str
+        The fingerprint of the split.
 
     Raises
     ------
     ValueError
         If SPLIT is ``folder`` and a photo's path names no side.
     """
-    photos = photos.sort_by("path")
-    # The label names the turn that a frame belongs to; LABEL_LEVEL may change it.
-    columns = (photos[name].to_pylist() for name in ("path", "image_id", "label"))
-    rows = map("\0".join, zip(*columns, strict=True))
-    digest = hashlib.sha256("\0".join(rows).encode()).hexdigest()
+    digest = planner.digest(
+        # The label names the turn that a frame belongs to; LABEL_LEVEL may change it.
+        "SELECT i.path, d.image_id, i.label FROM decoded AS d JOIN images AS i "
+        "ON i.photo = d.photo ORDER BY d.photo"
+    )
     inputs = parameters.fingerprint_inputs("splits")
     rules = {"version": SPLITS_VERSION, "blocks": BLOCKS, "share": TEST_SHARE}
     name = fingerprint({**inputs, **rules, "photos": digest})
     description = {"parameters": inputs, "photos": digest}
     with stage.write_snapshot("splits", name, description) as snapshot:
         if snapshot.is_new:
-            sides = assign_sides(photos, parameters.SPLIT, parameters.SEED)
-            write_parquet(snapshot.location / SPLIT, sides)
-    return name, read_parquet(snapshot.location / SPLIT)
+            assign_sides(planner, parameters.SPLIT, parameters.SEED)
+            rows = planner.iterate(
+                'SELECT i.path, lower(hex(s.image_id)) AS image_id, s.block AS "group", s.side '
+                "FROM assigned AS s JOIN images AS i ON i.photo = s.photo ORDER BY s.photo"
+            )
+            write_pieces(snapshot.location / SIDES, rows)
+    planner.load(
+        "split", schemas.SPLITS.schema, map(read_parquet, list_parts(snapshot.location / SIDES))
+    )
+    planner.define(
+        "sides",
+        "SELECT i.photo, s.image_id, s.side FROM split AS s JOIN images AS i ON i.path = s.path",
+    )
+    return name
 
 
-def assign_sides(photos: pa.Table, rule: str, seed: int) -> pa.Table:
-    """Draw the sides; all paths of one ``image_id`` take the side of its first path.
+def assign_sides(planner: Planner, rule: str, seed: int) -> None:
+    """Draw the sides: define ``assigned`` with ``photo``, ``image_id``, ``block`` and ``side``.
+
+    All paths of one ``image_id`` take the side of its first path.
 
     Raises
     ------
     ValueError
         If ``rule`` is ``folder`` and a path names no side.
     """
-    first = plan.first_per_key(photos, ["image_id"], [("path", "ascending")]).sort_by("path")
-    rows = first.to_pylist()
     match rule:
         case "folder":
-            drawn = _follow_folders(rows)
+            _require_folder_sides(planner)
+            planner.define("drawn", _FOLDER)
         case "random":
-            drawn = _draw_photos(rows, seed)
+            planner.define("drawn", _RANDOM.format(seed=seed, photos="distinct_photos"))
         case _:
-            drawn = _draw_blocks(rows, seed)
-    decided = pa.table(
-        {
-            "image_id": list(drawn),
-            "group": [group for group, _ in drawn.values()],
-            "side": [side for _, side in drawn.values()],
-        }
+            planner.define("frames", _FRAMES.format(frame=_FRAME))
+            planner.define("single", "SELECT image_id FROM frames WHERE turn IS NULL")
+            blocked = _BLOCKED.format(seed=seed, blocks=BLOCKS, test=_TEST_BLOCKS)
+            random = _RANDOM.format(seed=seed, photos="single")
+            planner.define("drawn", f"{blocked} UNION ALL {random}")
+    planner.define(
+        "assigned",
+        "SELECT d.photo, d.image_id, a.block, a.side "
+        "FROM decoded AS d JOIN drawn AS a ON a.image_id = d.image_id",
     )
-    joined = photos.select(["path", "image_id"]).join(decided, "image_id").sort_by("path")
-    return joined.select(schemas.SPLITS.schema.names).cast(schemas.SPLITS.schema)
 
 
-Drawn = dict[str, tuple[str, str]]  # image_id to group and side
-
-
-def _follow_folders(rows: list[dict[str, str]]) -> Drawn:
-    for row in rows:
-        if row["folder_side"] is None:
-            raise ValueError(
-                "SPLIT='folder' needs a Training or Test folder on every path, got "
-                f"{row['path']!r}; 'blocked' needs none"
-            )
-    return {row["image_id"]: (row["image_id"], row["folder_side"]) for row in rows}
-
-
-def _draw_photos(rows: Iterable[dict[str, str]], seed: int) -> Drawn:
-    drawn = {}
-    for row in rows:
-        side = TEST if _draw_uniform(seed, row["image_id"]) < TEST_SHARE else TRAIN
-        drawn[row["image_id"]] = (row["image_id"], side)
-    return drawn
-
-
-def _draw_blocks(rows: list[dict[str, str]], seed: int) -> Drawn:
-    """Draw blocks of frames of one turning fruit; draw photos that are no frames one by one."""
-    turns: defaultdict[str, list[tuple[int, dict[str, str]]]] = defaultdict(list)
-    single: list[dict[str, str]] = []
-    for row in rows:
-        frame = _FRAME.fullmatch(row["path"].rpartition("/")[2])
-        if frame is None:
-            single.append(row)
-        else:
-            turns[f"{row['label']}/{frame[1] or 'r0'}"].append((int(frame[2]), row))
-    drawn: Drawn = {}
-    for turn, frames in turns.items():
-        drawn |= _draw_turn(turn, frames, seed)
-    return drawn | _draw_photos(single, seed)
-
-
-def _draw_turn(turn: str, frames: list[tuple[int, dict[str, str]]], seed: int) -> Drawn:
-    """Cut a full turn into blocks of equal angle; the last block is beside the first."""
-    first = min(number for number, _ in frames)
-    span = max(number for number, _ in frames) - first + 1
-    start = int(_draw_uniform(seed, turn) * BLOCKS)
-    drawn = {}
-    for number, row in frames:
-        block = (number - first) * BLOCKS // span
-        step = (block - start) % BLOCKS
-        borders = step in (_TEST_BLOCKS, BLOCKS - 1)
-        side = TEST if step < _TEST_BLOCKS else GAP if borders else TRAIN
-        drawn[row["image_id"]] = (f"{turn}/{block:02d}", side)
-    return drawn
-
-
-def _draw_uniform(seed: int, name: str) -> float:
-    """Draw a number in [0, 1) that depends on these two alone."""
-    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64
+def _require_folder_sides(planner: Planner) -> None:
+    nameless = planner.read(
+        "SELECT i.path FROM distinct_photos AS d JOIN images AS i ON i.photo = d.photo "
+        "WHERE i.folder_side IS NULL ORDER BY d.photo LIMIT 1"
+    )
+    if len(nameless):
+        raise ValueError(
+            "SPLIT='folder' needs a Training or Test folder on every path, got "
+            f"{nameless['path'][0].as_py()!r}; 'blocked' needs none"
+        )

@@ -1,17 +1,19 @@
 """What all stages share: one execution with its lease, its time and its record; the result."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import pyarrow as pa
 from pyspark.broadcast import Broadcast
 from pyspark.sql import SparkSession
 
 from helpers.run import lease
 from helpers.run.manifest import Record, Run
 from helpers.run.snapshots import Snapshot, draft_snapshot, find_snapshot, new_run
+from helpers.run.units import Unit, write_units
 from helpers.spark import session, tasks
 from helpers.storage.location import locate
 
@@ -114,6 +116,30 @@ class Stage:
             return []
         with self.job(description) as spark:
             return tasks.run_tasks(spark, function, units)
+
+    def run_units(
+        self,
+        function: Callable[[Sequence[Unit]], Iterator[R]],
+        batches: Iterable[pa.RecordBatch],
+        description: str,
+    ) -> list[R]:
+        """Write rows as units, and run ``function`` over them; return all that it yields.
+
+        Parameters
+        ----------
+        batches
+            Rows ordered by their column ``unit``: see :func:`helpers.run.units.write_units`.
+
+        Raises
+        ------
+        StageError
+            If a task fails more often than Spark retries it.
+        """
+        folder = self.run.table(f"_units-{self.run_id}")
+        try:
+            return self.run_tasks(function, write_units(batches, folder), description)
+        finally:
+            folder.delete_tree()
 
     @contextmanager
     def job(self, description: str) -> Iterator[SparkSession]:

@@ -1,7 +1,7 @@
 """Tables as Parquet files, written whole or not at all."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pyarrow as pa
@@ -41,6 +41,18 @@ def read_parquet(location: Location, columns: list[str] | None = None) -> pa.Tab
         return file.read(columns=columns, use_threads=False)
 
 
+def count_rows(location: Location) -> int:
+    """Count the rows of a Parquet file, from its footer.
+
+    Raises
+    ------
+    OSError
+        As :func:`read_parquet`.
+    """
+    with _open_parquet(location) as file:
+        return int(file.metadata.num_rows)
+
+
 def read_schema_metadata(location: Location) -> dict[bytes, bytes]:
     """Read the metadata in a Parquet file's schema.
 
@@ -66,3 +78,26 @@ def _open_parquet(location: Location) -> Iterator[pq.ParquetFile]:
             if isinstance(error, OSError) and (error.errno or location.uri in str(error)):
                 raise  # the storage's own error
             raise OSError(f"damaged: {location.uri} is no whole Parquet file ({error})") from error
+
+
+def write_row_groups(location: Location, groups: Sequence[pa.Table]) -> None:
+    """Write tables of one schema as one Parquet file, each as a row group."""
+    buffer = io.BytesIO()
+    with pq.ParquetWriter(
+        buffer, groups[0].schema, compression="zstd", write_statistics=False
+    ) as writer:
+        for group in groups:
+            writer.write_table(group, row_group_size=len(group))
+    location.write(buffer.getbuffer())
+
+
+def read_row_group(location: Location, number: int) -> pa.Table:
+    """Read one row group of a Parquet file.
+
+    Raises
+    ------
+    OSError
+        As :func:`read_parquet`.
+    """
+    with _open_parquet(location) as file:
+        return file.read_row_group(number, use_threads=False)
