@@ -177,6 +177,24 @@ def test_a_backbone_equals_keras(tf: Any, backbone: str, layer: str) -> None:
     assert measure_error(expected[1:], expected[:-1]) > 100 * TOLERANCE
 
 
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_imagenet_weights_are_of_the_network_that_a_weights_file_is_loaded_into(
+    tf: Any, backbone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keras must not build another graph where it fetches the weights itself."""
+    from keras.src.utils import file_utils
+
+    builder = getattr(tf.keras.applications, BACKBONES[backbone].builder)
+    options = {"input_shape": (224, 224, 3), "include_top": False, "pooling": "avg"}
+    bare = builder(weights=None, **options)
+    bare.save_weights(tmp_path / "bare.weights.h5")
+    # Keras has no public way to name the file that "imagenet" stands for.
+    fetched = str(tmp_path / "bare.weights.h5")
+    monkeypatch.setattr(file_utils, "get_file", lambda *_, **__: fetched)
+    whole = builder(weights="imagenet", **options)
+    assert [type(layer) for layer in whole.layers] == [type(layer) for layer in bare.layers]
+
+
 def test_mobilenet_v3_scales_its_input_once(tf: Any) -> None:
     """Keras keeps its scaling to -1 .. 1 inside the network; here it is outside."""
     parameters = Parameters(BACKBONE="mobilenet_v3_large", WEIGHTS="random")
