@@ -260,7 +260,8 @@ def load_features(run_uri: str, fingerprint: str = CURRENT) -> FeatureSet:
     Raises
     ------
     StaleError
-        If 03 has not finished, or not on what the stages before it finished last.
+        If 03 has not finished, or not on what the stages before it finished last, or if its
+        files were deleted.
     ValueError
         If the run has no such result.
     """
@@ -270,6 +271,11 @@ def load_features(run_uri: str, fingerprint: str = CURRENT) -> FeatureSet:
     table = open_features(run, record.lineage["features"])
     positions = plan.match_features(photos, table)
     first = plan.select_distinct(photos).select(["image_id", "path", "label"])
+    if missing := len(first) - len(positions):
+        raise StaleError(
+            f"{missing:,} of {len(first):,} distinct photos have no features in "
+            f"{table.location.uri}: rerun {FEATURIZE}"
+        )
     placed = first.join(positions, "image_id").sort_by(
         [("part", "ascending"), ("row", "ascending")]
     )
@@ -301,6 +307,8 @@ def load_predictions(run_uri: str, fingerprint: str = CURRENT) -> pa.Table:
     ------
     StaleError
         If 05 has not finished, or not on what the stages before it finished last.
+    ValueError
+        If the run has no such result.
     """
     run = Run(locate(run_uri))
     record = run.require(CLASSIFY, fingerprint)
