@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from harness import rows
 from harness.gateway import Server
-from harness.proxy import BUSY, CUT, LOST, PASS, RESET, every, proxy
+from harness.proxy import BUSY, CUT, LOST, PASS, RESET, fail_every, start_proxy
 from harness.reference import ROOT, SAMPLE
-from harness.runs import Driver, Runs, faulty
+from harness.runs import Driver, Runs, make_environment
 
 from helpers.parameters import NOTEBOOKS
 from helpers.run.manifest import Run
@@ -33,7 +33,7 @@ def test_bucket_to_bucket(
     runs = remote()
     outcome = runs.run(*NOTEBOOKS)
     assert outcome.code == 0, outcome.stderr
-    equal = rows.same(runs.uri, local.uri, ignore=MODIFIED)
+    equal = rows.compare(runs.uri, local.uri, ignore=MODIFIED)
     assert runs.passes == local.passes
     again = runs.run(*NOTEBOOKS)
     assert [again.new[stage] for stage in NOTEBOOKS[1:]] == [0, 0, 0, 0]
@@ -46,12 +46,12 @@ def test_bucket_to_bucket(
 def test_every_seventh_request_fails(
     remote: Callable[..., Runs], local: Runs, server: Server, ledger: Callable[..., None]
 ) -> None:
-    with proxy(server.url, every(7, BUSY, RESET, LOST, CUT)) as flaky:
+    with start_proxy(server.url, fail_every(7, BUSY, RESET, LOST, CUT)) as flaky:
         runs = remote(through={"AWS_ENDPOINT_URL": flaky.url})
         outcome = runs.run(*NOTEBOOKS)
     assert outcome.code == 0, outcome.stderr
     assert flaky.failed > 100
-    equal = rows.same(runs.uri, local.uri, ignore=MODIFIED)
+    equal = rows.compare(runs.uri, local.uri, ignore=MODIFIED)
     what = f"{flaky.failed} requests: 503, reset, lost, cut"
     ledger(what, "S3, 01 to 05", "as without", _passes(runs, local), f"{equal:,}")
 
@@ -84,16 +84,16 @@ def test_a_killed_driver(
             os.kill(begun[0].process.pid, signal.SIGKILL)
         return PASS
 
-    with proxy(server.url, judge) as counting:
+    with start_proxy(server.url, judge) as counting:
         runs = remote(through={"AWS_ENDPOINT_URL": counting.url})
-        with runs.started(*NOTEBOOKS) as driver:
+        with runs.start(*NOTEBOOKS) as driver:
             begun.append(driver)
-            killed = driver.end()
+            killed = driver.wait()
         assert killed.code == -signal.SIGKILL, killed.stderr
         assert stage not in killed.new
         again = runs.run(*NOTEBOOKS)
     assert again.code == 0, again.stderr
-    equal = rows.same(runs.uri, local.uri, ignore=MODIFIED)
+    equal = rows.compare(runs.uri, local.uri, ignore=MODIFIED)
     passes = _passes(runs, local)
     ledger("driver killed", f"S3, {stage}", "the rerun finishes", passes, f"{equal:,}")
 
@@ -105,10 +105,10 @@ def test_the_command_from_bucket_to_bucket(remote: Callable[..., Runs], local: R
     command = [sys.executable, "-m", "helpers", "run"]
     command += ["--params", str(ROOT / "notebooks" / "params" / "sample.yaml")]
     command += ["-p", "SOURCE_URI", str(runs.parameters["SOURCE_URI"]), "-p", "RUN_URI", runs.uri]
-    with Driver(command, {**os.environ, **faulty(runs.counts)}, runs.counts) as driver:
-        outcome = driver.end()
+    with Driver(command, {**os.environ, **make_environment(runs.counts)}, runs.counts) as driver:
+        outcome = driver.wait()
     assert outcome.code == 0, outcome.stderr
-    rows.same(runs.uri, local.uri, ignore=MODIFIED)
+    rows.compare(runs.uri, local.uri, ignore=MODIFIED)
     place = locate(runs.uri)
     assert (place / "report.html").is_file()
     assert all((place / "notebooks" / f"{name}.ipynb").is_file() for name in NOTEBOOKS)
@@ -117,7 +117,7 @@ def test_the_command_from_bucket_to_bucket(remote: Callable[..., Runs], local: R
 def test_a_key_deleted_between_listing_and_reading(
     remote: Callable[..., Runs], server: Server, ledger: Callable[..., None]
 ) -> None:
-    client = server.client()
+    client = server.make_client()
     client.create_bucket(Bucket="vanishing")
     for key in PEARS:
         client.put_object(Bucket="vanishing", Key=key, Body=(SAMPLE / key).read_bytes())
@@ -126,7 +126,7 @@ def test_a_key_deleted_between_listing_and_reading(
     client.delete_object(Bucket="vanishing", Key=PEARS[0])
     outcome = runs.run(PREPROCESS)
     assert outcome.code == 0, outcome.stderr
-    counts = Run(locate(runs.uri)).manifest()["counts"]
+    counts = Run(locate(runs.uri)).read_manifest()["counts"]
     assert counts["rejects"] == {"unreadable": 1}
     assert counts["pixels"] == len(PEARS) - 1
     ledger("key deleted after listing", "S3, 01 to 02", "1 reject, unreadable")
@@ -140,7 +140,7 @@ def test_an_archive_in_a_bucket_is_read_in_place(
         for key in PEARS:
             archive.writestr(zipfile.ZipInfo(key), (SAMPLE / key).read_bytes())
     (tmp_path / "pears.zip").write_bytes(packed.getvalue())
-    server.client().put_object(Bucket="photos", Key="packed/pears.zip", Body=packed.getvalue())
+    server.make_client().put_object(Bucket="photos", Key="packed/pears.zip", Body=packed.getvalue())
     far = remote(SOURCE_URI="s3a://photos/packed/pears.zip")
     near = Runs(
         {"SOURCE_URI": str(tmp_path / "pears.zip"), "RUN_URI": str(tmp_path / "run")}, tmp_path
@@ -148,11 +148,11 @@ def test_an_archive_in_a_bucket_is_read_in_place(
     for runs in (far, near):
         outcome = runs.run(INGEST, PREPROCESS)
         assert outcome.code == 0, outcome.stderr
-    assert rows.same(far.uri, near.uri) == 2 * len(PEARS)
+    assert rows.compare(far.uri, near.uri) == 2 * len(PEARS)
 
 
 def test_odd_keys(remote: Callable[..., Runs], server: Server) -> None:
-    client = server.client()
+    client = server.make_client()
     client.create_bucket(Bucket="odd")
     taken = ["a b/Äpfel+1.jpg", "100 %/ü%20.JPG", "quo'te\"/é & 🍎?#.jpg"]
     for key in [*taken, "a b/_hidden.jpg", "a b/notes.txt"]:
@@ -161,7 +161,7 @@ def test_odd_keys(remote: Callable[..., Runs], server: Server) -> None:
     runs = remote(SOURCE_URI="s3://odd")
     outcome = runs.run(INGEST, PREPROCESS)
     assert outcome.code == 0, outcome.stderr
-    counts = Run(locate(runs.uri)).manifest()["counts"]
+    counts = Run(locate(runs.uri)).read_manifest()["counts"]
     assert counts["skipped"] == {"folder_marker": 1, "hidden": 1, "other_ending": 1}
     assert counts["pixels"] == counts["images"] == len(taken)
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness.cluster import HOST, free_port
+from harness.cluster import HOST, find_free_port
 from harness.gateway import GUEST_KEY, GUEST_SECRET, Server
-from harness.proxy import BUSY, every, proxy
+from harness.proxy import BUSY, fail_every, start_proxy
 from harness.runs import Outcome, Runs
 
 pytestmark = pytest.mark.services
@@ -27,7 +27,7 @@ NOBODY = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
         ({}, {"AWS_SECRET_ACCESS_KEY": "wrong"}, "SignatureDoesNotMatch"),
         ({}, GUEST, "AccessDenied"),
         ({}, NOBODY, "no AWS credentials found"),
-        ({}, {"AWS_ENDPOINT_URL": f"http://{HOST}:{free_port()}"}, "no S3 server answers"),
+        ({}, {"AWS_ENDPOINT_URL": f"http://{HOST}:{find_free_port()}"}, "no S3 server answers"),
         ({}, {"AWS_ENDPOINT_URL": "http://nowhere.invalid:9000"}, "no S3 server answers"),
         ({}, {"AWS_ENDPOINT_URL": "http://192.0.2.1:9000"}, "no S3 server answers"),
         ({}, {"AWS_ENDPOINT_URL": "localhost:9000"}, "AWS_ENDPOINT_URL must be like http://"),
@@ -54,7 +54,7 @@ def test_it_is_said_in_one_line(
 def test_a_server_that_is_always_busy(
     remote: Callable[..., Runs], server: Server, ledger: Callable[..., None]
 ) -> None:
-    with proxy(server.url, every(1, BUSY)) as busy:
+    with start_proxy(server.url, fail_every(1, BUSY)) as busy:
         outcome = remote({"AWS_ENDPOINT_URL": busy.url}).run(INGEST)
     _is_one_clear_line(outcome, "S3 answers SlowDown", server)
     ledger("503 to every request", "S3, 01", f"one line, {outcome.seconds[INGEST]:.1f} s")

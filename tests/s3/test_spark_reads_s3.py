@@ -39,7 +39,7 @@ def test_spark_reads_a_table_with_the_credentials_of_a_profile(
     runs = remote(SOURCE_URI="s3://photos/Test")
     outcome = runs.run(*STAGES)
     assert outcome.code == 0, outcome.stderr
-    manifest = Run(locate(runs.uri)).manifest()
+    manifest = Run(locate(runs.uri)).read_manifest()
     table = f"{runs.uri}/pixels/{manifest['fingerprints']['pixels']}".replace("s3:", f"{scheme}:")
     file = tmp_path / "credentials"
     file.write_text(
