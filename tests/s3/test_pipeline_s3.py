@@ -1,4 +1,4 @@
-"""From bucket to bucket on a real S3 server: the tables are those of a folder's run."""
+"""Runs from bucket to bucket on a real S3 server: their tables are those of local runs."""
 
 import io
 import itertools
@@ -27,7 +27,7 @@ MODIFIED = ("modified",)  # the one column in which a bucket and a folder differ
 PEARS = sorted(path.relative_to(SAMPLE).as_posix() for path in SAMPLE.glob("Test/Pear/*"))
 
 
-def test_bucket_to_bucket(
+def test_a_run_from_bucket_to_bucket_equals_one_from_folder_to_folder(
     remote: Callable[..., Runs], local: Runs, server: Server, ledger: Callable[..., None]
 ) -> None:
     runs = remote()
@@ -38,12 +38,18 @@ def test_bucket_to_bucket(
     again = runs.run(*NOTEBOOKS)
     assert [again.new[stage] for stage in NOTEBOOKS[1:]] == [0, 0, 0, 0]
     assert runs.passes == local.passes
-    _holds_no_secret(runs, server)
-    ledger("none", "S3, 01 to 05", "as from folder to folder", _passes(runs, local), f"{equal:,}")
+    _require_no_secret(runs, server)
+    ledger(
+        "none",
+        "S3, 01 to 05",
+        "as from folder to folder",
+        _describe_passes(runs, local),
+        f"{equal:,}",
+    )
 
 
 @pytest.mark.slow
-def test_every_seventh_request_fails(
+def test_a_run_whose_every_seventh_request_fails_equals_one_without_failures(
     remote: Callable[..., Runs], local: Runs, server: Server, ledger: Callable[..., None]
 ) -> None:
     with start_proxy(server.url, fail_every(7, BUSY, RESET, LOST, CUT)) as flaky:
@@ -53,7 +59,7 @@ def test_every_seventh_request_fails(
     assert flaky.failed > 100
     equal = rows.compare(runs.uri, local.uri, ignore=MODIFIED)
     what = f"{flaky.failed} requests: 503, reset, lost, cut"
-    ledger(what, "S3, 01 to 05", "as without", _passes(runs, local), f"{equal:,}")
+    ledger(what, "S3, 01 to 05", "as without", _describe_passes(runs, local), f"{equal:,}")
 
 
 @pytest.mark.slow
@@ -66,7 +72,7 @@ def test_every_seventh_request_fails(
         (CLASSIFY, "classify", 5),
     ],
 )
-def test_a_killed_driver(
+def test_the_rerun_of_a_killed_driver_finishes(
     stage: str,
     table: str,
     at: int,
@@ -75,7 +81,7 @@ def test_a_killed_driver(
     server: Server,
     ledger: Callable[..., None],
 ) -> None:
-    """Killed when it has asked for a write, before the write is done."""
+    """It is killed when it has asked for a write, before the write is done."""
     begun: list[Driver] = []
     writes = itertools.count(1)
 
@@ -94,12 +100,14 @@ def test_a_killed_driver(
         again = runs.run(*NOTEBOOKS)
     assert again.code == 0, again.stderr
     equal = rows.compare(runs.uri, local.uri, ignore=MODIFIED)
-    passes = _passes(runs, local)
+    passes = _describe_passes(runs, local)
     ledger("driver killed", f"S3, {stage}", "the rerun finishes", passes, f"{equal:,}")
 
 
 @pytest.mark.slow
-def test_the_command_from_bucket_to_bucket(remote: Callable[..., Runs], local: Runs) -> None:
+def test_the_command_writes_notebooks_and_report_to_the_bucket(
+    remote: Callable[..., Runs], local: Runs
+) -> None:
     """The whole of ``python -m helpers run``: the executed notebooks lie in the bucket too."""
     runs = remote()
     command = [sys.executable, "-m", "helpers", "run"]
@@ -114,7 +122,7 @@ def test_the_command_from_bucket_to_bucket(remote: Callable[..., Runs], local: R
     assert all((place / "notebooks" / f"{name}.ipynb").is_file() for name in NOTEBOOKS)
 
 
-def test_a_key_deleted_between_listing_and_reading(
+def test_a_key_deleted_between_listing_and_reading_is_a_reject(
     remote: Callable[..., Runs], server: Server, ledger: Callable[..., None]
 ) -> None:
     client = server.make_client()
@@ -151,7 +159,9 @@ def test_an_archive_in_a_bucket_is_read_in_place(
     assert rows.compare(far.uri, near.uri) == 2 * len(PEARS)
 
 
-def test_odd_keys(remote: Callable[..., Runs], server: Server) -> None:
+def test_odd_keys_are_taken_and_other_files_are_counted(
+    remote: Callable[..., Runs], server: Server
+) -> None:
     client = server.make_client()
     client.create_bucket(Bucket="odd")
     taken = ["a b/Äpfel+1.jpg", "100 %/ü%20.JPG", "quo'te\"/é & 🍎?#.jpg"]
@@ -166,13 +176,13 @@ def test_odd_keys(remote: Callable[..., Runs], server: Server) -> None:
     assert counts["pixels"] == counts["images"] == len(taken)
 
 
-def _passes(runs: Runs, local: Runs) -> str:
-    """Photos pushed through the network; a kill may add a part or two to them."""
+def _describe_passes(runs: Runs, local: Runs) -> str:
+    """Describe how many photos went through the network; a kill may add a part or two."""
     assert local.passes <= runs.passes <= 1.2 * local.passes
     return f"{runs.passes:,} of {local.passes:,}"
 
 
-def _holds_no_secret(runs: Runs, server: Server) -> None:
+def _require_no_secret(runs: Runs, server: Server) -> None:
     place = locate(runs.uri)
     for entry in place.list_files():
         content = (place / entry.path).read()
