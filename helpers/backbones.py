@@ -45,7 +45,8 @@ _ROWS = (
     Backbone("mobilenet_v2", "MobileNetV2", "mobilenet_v2", alphas=(0.35, 0.5, 0.75, 1.0)),
     Backbone("vgg16", "VGG16", "vgg16", layers=(POOLED, "fc2")),
     Backbone("resnet50", "ResNet50", "resnet"),
-    Backbone("efficientnet_b0", "EfficientNetB0", "efficientnet"),
+    # V1 of EfficientNet differs by a layer where Keras loads ImageNet weights itself.
+    Backbone("efficientnet_v2_b0", "EfficientNetV2B0", "efficientnet_v2"),
     Backbone("mobilenet_v3_large", "MobileNetV3Large", "mobilenet_v3", alphas=(0.75, 1.0)),
 )
 

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 
@@ -64,9 +63,10 @@ class Source:
             for member in archive.list_members(self.base / self.archive):
                 yield archive.name_entry(member, self.archive), member.packing
 
-    def matches(self, path: str) -> bool:
-        """Tell whether the glob, if there is one, matches this path."""
-        return self.pattern is None or _compile_glob(self.pattern).fullmatch(path) is not None
+    @property
+    def regex(self) -> str:
+        """A regular expression that the whole path must match, ``.`` matching all."""
+        return ".*" if self.pattern is None else translate_glob(self.pattern)
 
     def read(self, photo: Photo) -> bytes:
         """Read a photo's bytes.
@@ -160,9 +160,16 @@ def _open_glob(uri: str) -> Source:
     return Source(locate(base), pattern="/".join(segments[first:]))
 
 
-@lru_cache(maxsize=8)
-def _compile_glob(pattern: str) -> re.Pattern[str]:
-    """Compile a glob: ``*`` and ``?`` within a name, ``[...]`` a set, ``**`` any folders."""
+def translate_glob(pattern: str) -> str:
+    """Translate a glob to a regular expression that matches a whole path.
+
+    ``*`` and ``?`` match within a name, ``[...]`` is a set, ``**`` matches any folders.
+
+    Raises
+    ------
+    ValueError
+        If the glob is not valid.
+    """
     translated = ""
     for token in re.findall(r"\*\*/|\*\*|\*|\?|\[[^\]]+\]|.", pattern, re.DOTALL):
         match token:
@@ -181,6 +188,7 @@ def _compile_glob(pattern: str) -> re.Pattern[str]:
             case _:
                 translated += re.escape(token)
     try:
-        return re.compile(translated, re.DOTALL)
+        re.compile(translated)
     except re.error as error:
         raise ValueError(f"SOURCE_URI must be a valid glob, got {pattern!r}: {error}") from error
+    return translated

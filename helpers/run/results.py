@@ -249,7 +249,8 @@ def load_features(run_uri: str, fingerprint: str = CURRENT) -> FeatureSet:
     Raises
     ------
     StaleError
-        If 03 has not finished, or not on what the stages before it finished last.
+        If 03 has not finished, or not on what the stages before it finished last, or if its
+        files were deleted.
     ValueError
         If the run has no such result.
     """
@@ -258,6 +259,12 @@ def load_features(run_uri: str, fingerprint: str = CURRENT) -> FeatureSet:
     table = open_features(run, record.lineage["features"])
     with plan_decoded(run, record) as planner:
         plan.match_features(planner, table)
+        distinct = planner.count("distinct_photos")
+        if missing := distinct - planner.count("featurized"):
+            raise StaleError(
+                f"{missing:,} of {distinct:,} distinct photos have no features in "
+                f"{table.location.uri}: rerun {FEATURIZE}"
+            )
         rows = planner.read(
             "SELECT i.path, i.label, f.position FROM featurized AS f "
             "JOIN images AS i ON i.photo = f.photo ORDER BY f.position"
@@ -289,6 +296,8 @@ def load_predictions(run_uri: str, fingerprint: str = CURRENT) -> pa.Table:
     ------
     StaleError
         If 05 has not finished, or not on what the stages before it finished last.
+    ValueError
+        If the run has no such result.
     """
     run = Run(locate(run_uri))
     record = run.require(CLASSIFY, fingerprint)

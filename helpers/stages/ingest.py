@@ -1,9 +1,10 @@
 """01: list a source and write the catalog ``images``. No photo is opened."""
 
-import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -14,9 +15,9 @@ from helpers.photos.archive import Packing
 from helpers.photos.source import Source, open_source
 from helpers.run import schemas
 from helpers.run.manifest import INGEST, Run, require_sum
+from helpers.run.planner import Planner
 from helpers.run.results import IMAGES, MEMBERS, Catalog, write_pieces
 from helpers.stages.stage import StageResult, run_stage
-from helpers.storage.digest import digest_rows
 from helpers.storage.json_object import read_json, write_json
 from helpers.storage.local import LocalLocation
 from helpers.storage.location import Location, contains, locate, resolve
@@ -24,7 +25,7 @@ from helpers.storage.location import Location, contains, locate, resolve
 UNPACKED = "source"
 COMPLETE = "_complete.json"
 
-_ROWS_PER_PIECE = 100_000
+_LISTED_AT_ONCE = 16_384
 
 #: endings of the files that are taken; HEIC and AVIF are taken so that they count as rejects
 ENDINGS = (
@@ -45,7 +46,69 @@ SKIP_RULES = {
     "superseded": "the archive holds a later file of the same name",
 }
 
-_TRAIN, _TEST = ("train", "training"), ("test",)
+#: names of folders that name a side
+SIDES = {"train": "train", "training": "train", "test": "test"}
+
+_FILES = pa.schema(
+    [
+        ("number", pa.int64()),  # in the order of the listing
+        ("path", pa.string()),
+        ("is_utf8", pa.bool_()),
+        ("length", pa.int64()),
+        ("modified", pa.int64()),
+        *((field.name, field.type) for field in schemas.MEMBERS.schema if field.name != "path"),
+    ]
+)
+#: the files with the path inside the archive, and the folders on it, the source's name first
+_PLACED = """
+SELECT *, {inside} AS inside,
+       list_filter(string_split($top || '/' || {inside}, '/')[:-2], name -> name != '') AS folders
+FROM files
+"""
+#: the files with label, side and the rule that skips them; the rules in their order
+_RULED = f"""
+SELECT *,
+       CASE WHEN len(folders) >= $level THEN folders[-$level] END AS label,
+       {{side}} AS folder_side,
+       CASE WHEN method = {archive.NOT_A_FILE} THEN 'not_a_file'
+            WHEN NOT is_utf8 THEN 'name_not_utf8'
+            WHEN inside = '' OR inside LIKE '%/' THEN 'folder_marker'
+            WHEN regexp_matches(inside, '(^|/)\\.\\.(/|$)') THEN 'not_a_file'
+            WHEN regexp_matches(inside, '(^|/)[._]') THEN 'hidden'
+            WHEN NOT regexp_full_match(path, $pattern, 's') THEN 'outside_glob'
+            WHEN NOT regexp_matches(lower(path), '({"|".join(map(re.escape, ENDINGS))})$')
+                THEN 'other_ending'
+            WHEN len(folders) < $level THEN 'no_label'
+       END AS rule
+FROM placed
+"""
+#: of several members of one name the last counts
+_SUPERSEDED = """
+SELECT * REPLACE (CASE WHEN rule IS NULL AND number < max(number) OVER (
+    PARTITION BY path, rule IS NULL) THEN 'superseded' ELSE rule END AS rule)
+FROM ruled
+"""
+#: each class in the order of the paths' SHA-256, cut by SAMPLE_FRACTION and LIMIT
+_SAMPLED = """
+WITH ranked AS (
+    SELECT number, row_number() OVER (PARTITION BY label ORDER BY sha256(path)) AS rank,
+           greatest(1, round_even($fraction * count(*) OVER (PARTITION BY label), 0)) AS share
+    FROM listed WHERE rule IS NULL
+)
+SELECT l.* REPLACE (CASE WHEN l.rule IS NOT NULL THEN l.rule
+                         WHEN r.rank > r.share THEN 'sample_fraction'
+                         WHEN $most > 0 AND r.rank > $most THEN 'limit' END AS rule)
+FROM listed AS l LEFT JOIN ranked AS r ON r.number = l.number
+"""
+_COUNTED = """
+SELECT rule, count(*) AS files FROM sampled WHERE rule IS NOT NULL GROUP BY rule
+"""
+_IMAGES = """
+SELECT path, label, folder_side, length, modified FROM sampled WHERE rule IS NULL ORDER BY path
+"""
+_MEMBERS = """
+SELECT path, "start", stored, method, crc FROM sampled WHERE rule IS NULL ORDER BY path
+"""
 
 
 @dataclass(frozen=True)
@@ -61,18 +124,6 @@ class Ingested(StageResult):
     catalog: Catalog
 
 
-@dataclass(frozen=True)
-class _Row:
-    """A row of the catalog, and how the photo lies inside an archive if there is one."""
-
-    path: str
-    label: str
-    folder_side: str | None
-    length: int
-    modified: int
-    packing: Packing | None
-
-
 def ingest(parameters: Parameters) -> Ingested:
     """List the source and write the catalog, unless the same catalog exists.
 
@@ -85,23 +136,18 @@ def ingest(parameters: Parameters) -> Ingested:
     """
     run = Run(locate(parameters.RUN_URI))
     in_place = _open_in_place(parameters, run)  # refuses before anything is written
-    with run_stage(parameters.RUN_URI, INGEST) as stage:
-        unpacked = (in_place, {}) if in_place else _fetch(parameters.SOURCE_URI, run)
-        source, skipped = unpacked[0], Counter(unpacked[1])
-        found, listed = _list_photos(source, parameters, skipped)
-        rows = sorted(_sample(listed, parameters, skipped), key=lambda row: row.path)
-        rules = dict(sorted((+skipped).items()))
-        images = _tabulate(rows)
-        require_sum("files found", found, images=len(images), **rules)
-        if not rows:
-            seen = ", ".join(f"{count:,} {rule}" for rule, count in rules.items()) or "no file"
+    with run_stage(parameters.RUN_URI, INGEST) as stage, Planner() as planner:
+        source, unpacked = (in_place, {}) if in_place else _fetch(parameters.SOURCE_URI, run)
+        planner.load("files", _FILES, _list_files(source))
+        _apply_rules(planner, source, parameters)
+        counts = _count(planner, unpacked)
+        if not counts["images"]:
+            rules = counts["skipped"].items()
+            seen = ", ".join(f"{count:,} {rule}" for rule, count in rules) or "no file"
             raise ValueError(f"SOURCE_URI must hold photos, got {parameters.SOURCE_URI!r}: {seen}")
         inputs = parameters.fingerprint_inputs("images")
         tag = (source.base / source.archive).version_tag() if source.archive else None
-        packing = {row.path: row.packing for row in rows if row.packing is not None}
-        modified = images["modified"].cast(pa.int64())
-        counts = {"found": found, "skipped": rules, "images": len(images)}
-        digest = digest_rows(images.set_column(4, "modified", modified).to_batches())
+        digest = planner.digest(_IMAGES)
         name = fingerprint({"parameters": inputs, "rows": digest, "archive": tag})
         description = {
             "parameters": inputs,
@@ -112,12 +158,12 @@ def ingest(parameters: Parameters) -> Ingested:
         }
         with stage.write_snapshot("images", name, description) as snapshot:
             if snapshot.is_new:
-                folder = snapshot.location
-                write_pieces(folder / IMAGES, images.to_batches(max_chunksize=_ROWS_PER_PIECE))
-                if packing:
-                    members = _tabulate_packing(packing).to_batches(max_chunksize=_ROWS_PER_PIECE)
-                    write_pieces(folder / MEMBERS, members)
-        new = len(images) if snapshot.is_new else 0
+                schema = schemas.IMAGES.schema
+                images = (batch.cast(schema) for batch in planner.iterate(_IMAGES))
+                write_pieces(snapshot.location / IMAGES, images)
+                if source.archive:
+                    write_pieces(snapshot.location / MEMBERS, planner.iterate(_MEMBERS))
+        new = counts["images"] if snapshot.is_new else 0
         record = stage.finish({"images": name}, new, parameters=inputs, counts=counts)
         return Ingested(record, new, Catalog(snapshot, source))
 
@@ -181,90 +227,65 @@ def _download(uri: str, run: Run) -> Location:
     return to
 
 
-def _list_photos(
-    source: Source, parameters: Parameters, skipped: Counter[str]
-) -> tuple[int, list[_Row]]:
-    """List the source: files found, and the photos among them; count the others by rule."""
-    found = skipped.total()
-    rows: dict[str, _Row] = {}
-    for entry, packing in source.list_files():
-        found += 1
-        is_file = packing is None or packing.method != archive.NOT_A_FILE
-        rule = _find_skip_rule(entry.path, source) if is_file else "not_a_file"
-        label = None if rule else _find_label(entry.path, source, parameters.LABEL_LEVEL)
-        if rule or label is None:
-            skipped[rule or "no_label"] += 1
-            continue
-        skipped["superseded"] += entry.path in rows
-        side = _find_folder_side(entry.path)
-        rows[entry.path] = _Row(entry.path, label, side, entry.length, entry.modified, packing)
-    return found, list(rows.values())
+def _list_files(source: Source) -> Iterator[pa.Table]:
+    """List the source in pieces."""
+    listed = source.list_files()
+    number = 0
+    while some := list(islice(listed, _LISTED_AT_ONCE)):
+        entries = [entry for entry, _ in some]
+        paths = [entry.path.encode(errors="backslashreplace").decode() for entry in entries]
+        # A place that is None has no packing.
+        packing = zip(*(place or (None,) * len(Packing._fields) for _, place in some), strict=True)
+        columns = [
+            range(number, number + len(some)),
+            paths,
+            [path == entry.path for path, entry in zip(paths, entries, strict=True)],
+            [entry.length for entry in entries],
+            [entry.modified for entry in entries],
+            *packing,
+        ]
+        arrays = [pa.array(c, field.type) for c, field in zip(columns, _FILES, strict=True)]
+        yield pa.table(arrays, schema=_FILES)
+        number += len(some)
 
 
-def _find_skip_rule(path: str, source: Source) -> str | None:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return "name_not_utf8"
-    inside = path.partition(archive.SEPARATOR)[2] if source.archive else path
-    if not inside or inside.endswith("/"):
-        return "folder_marker"
-    if ".." in inside.split("/"):
-        return "not_a_file"
-    if any(part.startswith((".", "_")) for part in inside.split("/")):
-        return "hidden"
-    if not source.matches(path):
-        return "outside_glob"
-    if not path.lower().endswith(ENDINGS):
-        return "other_ending"
-    return None
-
-
-def _find_label(path: str, source: Source, level: int) -> str | None:
-    """Find the folder ``level`` steps above the file; the source's own name is the topmost."""
+def _apply_rules(planner: Planner, source: Source, parameters: Parameters) -> None:
+    """Find label, side and rule of each file: define ``sampled``."""
     if source.archive is None:
-        parts = [source.base.name, *path.split("/")]
+        top, inside = source.base.name, "path"
     else:
-        parts = [source.archive.partition(".")[0], *path.partition(archive.SEPARATOR)[2].split("/")]
-    folders = [part for part in parts[:-1] if part]
-    return folders[-level] if level <= len(folders) else None
+        top, inside = source.archive.partition(".")[0], "regexp_extract(path, '!/(.*)$', 1, 's')"
+    planner.define("placed", _PLACED.format(inside=inside), top=top)
+    names = "|".join(SIDES)
+    named = f"regexp_extract(lower(path), '^(?:.*/)?({names})/', 1, 's')"
+    sides = " ".join(f"WHEN '{name}' THEN '{side}'" for name, side in SIDES.items())
+    planner.define(
+        "ruled",
+        _RULED.replace("{side}", f"CASE {named} {sides} END"),
+        level=parameters.LABEL_LEVEL,
+        pattern=source.regex,
+    )
+    planner.define("listed", _SUPERSEDED)
+    fraction, most = parameters.SAMPLE_FRACTION, parameters.LIMIT
+    planner.define("sampled", _SAMPLED, fraction=fraction, most=most)
 
 
-def _find_folder_side(path: str) -> str | None:
-    """Find the side that the path's nearest Training or Test folder names."""
-    for part in reversed(path.lower().split("/")[:-1]):
-        if part in _TRAIN:
-            return "train"
-        if part in _TEST:
-            return "test"
-    return None
+def _count(planner: Planner, unpacked: Mapping[str, int]) -> dict[str, Any]:
+    """Count the files found, by what became of them.
 
+    Parameters
+    ----------
+    unpacked
+        Files that were left out of the archive, by rule.
 
-def _sample(rows: list[_Row], parameters: Parameters, skipped: Counter[str]) -> Iterable[_Row]:
-    """Sample each class by SAMPLE_FRACTION and LIMIT, in the order of the paths' SHA-256."""
-    if parameters.LIMIT == 0 and parameters.SAMPLE_FRACTION == 1.0:
-        return rows
-    classes: defaultdict[str, list[_Row]] = defaultdict(list)
-    for row in sorted(rows, key=lambda row: hashlib.sha256(row.path.encode()).digest()):
-        classes[row.label].append(row)
-    kept: list[_Row] = []
-    for members in classes.values():
-        sampled = members[: max(1, round(parameters.SAMPLE_FRACTION * len(members)))]
-        taken = sampled[: parameters.LIMIT] if parameters.LIMIT else sampled
-        skipped["sample_fraction"] += len(members) - len(sampled)
-        skipped["limit"] += len(sampled) - len(taken)
-        kept += taken
-    return kept
-
-
-def _tabulate(rows: list[_Row]) -> pa.Table:
-    schema = schemas.IMAGES.schema
-    columns = [pa.array([getattr(row, field.name) for row in rows], field.type) for field in schema]
-    return pa.table(columns, schema=schema)
-
-
-def _tabulate_packing(packing: Mapping[str, Packing]) -> pa.Table:
-    rows: list[dict[str, Any]] = [
-        {"path": path, **place._asdict()} for path, place in packing.items()
-    ]
-    return pa.Table.from_pylist(rows, schema=schemas.MEMBERS.schema)
+    Raises
+    ------
+    AccountingError
+        If a file is neither taken nor skipped.
+    """
+    rules = planner.read(_COUNTED).to_pylist()
+    skipped = Counter({row["rule"]: row["files"] for row in rules}) + Counter(unpacked)
+    found = planner.count("files") + sum(unpacked.values())
+    images = planner.read_value("SELECT count(*) FROM sampled WHERE rule IS NULL")
+    require_sum("files found", found, images=images, **skipped)
+    return {"found": found, "skipped": dict(sorted(skipped.items())), "images": images}

@@ -282,7 +282,7 @@ class SharedLocationContract(LocationContract):
             for content in [new, old] * 5:
                 location.write(content)
 
-        seen = set()
+        seen: set[bytes] = set()
         with ThreadPoolExecutor(1) as pool:
             replacing = pool.submit(replace_often)
             while not (seen and replacing.done()):

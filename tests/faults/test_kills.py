@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from harness import rows
 from harness.baseline import SAMPLE_PARTS, Baseline
-from harness.cluster import standalone
+from harness.cluster import start_cluster
 from harness.reference import ROOT, SAMPLE
-from harness.runs import Driver, Fault, Outcome, Runs, faulty
+from harness.runs import Driver, Fault, Outcome, Runs, make_environment
 
 from helpers.run.manifest import CLASSIFY, FEATURIZE, INGEST, PCA, PREPROCESS
 
@@ -35,7 +35,7 @@ LATE_FAULTS = {
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Spark's options for a cluster of two workers with one core each."""
-    with standalone(tmp_path_factory.mktemp("cluster")) as url:
+    with start_cluster(tmp_path_factory.mktemp("cluster")) as url:
         yield {"spark.master": url, "spark.executor.memory": "512m"}
 
 
@@ -56,7 +56,7 @@ def test_a_rerun_finishes_what_a_killed_driver_began(
     assert killed.code == -signal.SIGKILL, killed.stderr
     again = runs.run(stage, fault=fault)
     assert again.code == 0, again.stderr
-    equal = rows.same(runs.uri, baseline.locate_after(stage))
+    equal = rows.compare(runs.uri, baseline.locate_after(stage))
     if stage in (PREPROCESS, FEATURIZE):
         assert 0 < again.new[stage] < baseline.photos  # it went on, and did not begin anew
     passes = _check_passes(runs, stage, baseline)
@@ -72,7 +72,7 @@ def test_a_rerun_finishes_after_a_driver_is_killed_while_it_writes_a_snapshot(
     assert killed.code == -signal.SIGKILL, killed.stderr
     again = runs.run(stage, fault=LATE_FAULTS[stage])
     assert again.code == 0, again.stderr
-    equal = rows.same(runs.uri, baseline.locate_after(stage))
+    equal = rows.compare(runs.uri, baseline.locate_after(stage))
     ledger("driver killed, writing", stage, "the rerun finishes", "-", f"{equal:,}")
 
 
@@ -84,7 +84,7 @@ def test_a_run_goes_on_after_a_worker_is_killed(
     outcome = runs.run(stage, fault=make_fault(stage, baseline.parts_before_fault, "worker"))
     assert runs.struck
     assert outcome.code == 0, outcome.stderr
-    equal = rows.same(runs.uri, baseline.locate_after(stage))
+    equal = rows.compare(runs.uri, baseline.locate_after(stage))
     passes = _check_passes(runs, stage, baseline)
     ledger("worker killed", stage, "the run goes on", passes, f"{equal:,}")
 
@@ -101,7 +101,7 @@ def test_a_run_goes_on_after_one_of_two_executors_is_killed(
     outcome = runs.run(stage, fault=make_fault(stage, baseline.parts_before_fault, "executor"))
     assert runs.struck
     assert outcome.code == 0, outcome.stderr
-    equal = rows.same(runs.uri, baseline.locate_after(stage))
+    equal = rows.compare(runs.uri, baseline.locate_after(stage))
     passes = _check_passes(runs, stage, baseline)
     ledger("executor killed, of two", stage, "the run goes on", passes, f"{equal:,}")
 
@@ -130,8 +130,8 @@ def test_the_command_run_again_finishes_after_its_kernel_is_killed(
     command += ["-p", "RUN_URI", str(run)]
 
     def run_command() -> Outcome:
-        with Driver(command, {**os.environ, **faulty(counts, fault)}, counts) as driver:
-            return driver.end()
+        with Driver(command, {**os.environ, **make_environment(counts, fault)}, counts) as driver:
+            return driver.wait()
 
     killed = run_command()
     assert killed.code == 1
@@ -144,7 +144,7 @@ def test_the_command_run_again_finishes_after_its_kernel_is_killed(
     )
     outcome = once.run(INGEST, *POINTS)
     assert outcome.code == 0, outcome.stderr
-    equal = rows.same(str(run), once.uri)
+    equal = rows.compare(str(run), once.uri)
     passes = (counts / "passes").stat().st_size
     ledger(
         "kernel killed",

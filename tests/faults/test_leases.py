@@ -70,7 +70,7 @@ def test_the_second_of_two_refuses_and_names_the_first(
     ledger: Callable[..., None],
 ) -> None:
     runs = ready(FEATURIZE)
-    with runs.started(FEATURIZE, fault=paused[FEATURIZE]) as first:
+    with runs.start(FEATURIZE, fault=paused[FEATURIZE]) as first:
         wait_until(lambda: runs.struck, START_SECONDS, "work of the first driver")
         holder = json.loads(_locate_lease(runs, FEATURIZE).read_text())
         second = runs.run(FEATURIZE)
@@ -79,10 +79,10 @@ def test_the_second_of_two_refuses_and_names_the_first(
         assert holder["run"] in second.error
         assert str(first.process.pid) in second.error
         gate.touch()
-        outcome = first.end()
+        outcome = first.wait()
     assert outcome.code == 0, outcome.stderr
     assert not _locate_lease(runs, FEATURIZE).exists()
-    equal = rows.same(runs.uri, unstruck(runs, FEATURIZE))
+    equal = rows.compare(runs.uri, unstruck(runs, FEATURIZE))
     refusal = "the second refuses, naming the first"
     ledger("two drivers at once", FEATURIZE, refusal, "-", f"{equal:,}")
 
@@ -100,7 +100,7 @@ def test_a_lease_that_a_lost_host_does_not_renew_is_taken_over(
     outcome = runs.run(FEATURIZE)
     assert outcome.code == 0, outcome.stderr
     assert outcome.seconds[FEATURIZE] > WATCH_SECONDS
-    equal = rows.same(runs.uri, unstruck(runs, FEATURIZE))
+    equal = rows.compare(runs.uri, unstruck(runs, FEATURIZE))
     ledger("lease of a lost host", FEATURIZE, "taken over after a minute", "-", f"{equal:,}")
 
 
@@ -115,7 +115,7 @@ def test_a_driver_that_comes_back_stops_and_changes_nothing(
 ) -> None:
     """SIGSTOP for the first driver, a second one takes over and finishes, SIGCONT."""
     runs = ready(stage)
-    with runs.started(stage, fault=paused[stage]) as first:
+    with runs.start(stage, fault=paused[stage]) as first:
         wait_until(lambda: runs.struck, START_SECONDS, "work of the first driver")
         os.kill(first.process.pid, signal.SIGSTOP)
         second = runs.run(stage)
@@ -124,7 +124,7 @@ def test_a_driver_that_comes_back_stops_and_changes_nothing(
         manifest = (Path(runs.uri) / "manifest.json").read_bytes()
         resumed = time.monotonic()
         os.kill(first.process.pid, signal.SIGCONT)
-        outcome = first.end()
+        outcome = first.wait()
         stopped = time.monotonic() - resumed
     assert outcome.code == 1
     assert outcome.error.startswith("LeaseLostError: ")
@@ -132,7 +132,7 @@ def test_a_driver_that_comes_back_stops_and_changes_nothing(
     assert not gate.exists()
     assert stopped < STOP_SECONDS
     assert (Path(runs.uri) / "manifest.json").read_bytes() == manifest
-    equal = rows.same(runs.uri, unstruck(runs, stage))
+    equal = rows.compare(runs.uri, unstruck(runs, stage))
     stop = f"stops after {stopped:.0f} s"
     ledger("driver back after a takeover", stage, stop, "-", f"{equal:,}")
 

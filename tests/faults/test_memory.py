@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from harness.memory import watched
+from harness.memory import watch_peak
 from harness.runs import Runs
 from PIL import Image
 
@@ -49,8 +49,8 @@ def test_large_photos_and_vgg16_fit_a_small_heap_and_little_memory(
     }
     runs = Runs(parameters, tmp_path / "counts", conf={"spark.driver.memory": "1g"})
     stages = (INGEST, PREPROCESS, FEATURIZE)
-    with runs.started(*stages) as driver, watched(driver.process.pid) as peak:
-        outcome = driver.end(PATIENCE)
+    with runs.start(*stages) as driver, watch_peak(driver.process.pid) as peak:
+        outcome = driver.wait(PATIENCE)
     assert outcome.code == 0, outcome.stderr
     assert runs.passes == PHOTOS
     gigabytes = peak.bytes / 1024**3

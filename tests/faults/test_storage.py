@@ -62,7 +62,7 @@ def test_a_run_stopped_by_a_full_disk_goes_on_when_there_is_room(
     disk.remount("size=1g")
     again = runs.run(*NOTEBOOKS)
     assert again.code == 0, again.stderr
-    equal = rows.same(runs.uri, unstruck.uri)
+    equal = rows.compare(runs.uri, unstruck.uri)
     ledger("disk full", PREPROCESS, "stops; goes on when there is room", "-", f"{equal:,}")
 
 
@@ -124,7 +124,7 @@ def test_a_run_whose_source_vanished_goes_on_when_it_is_back(
     assert again.code == 0, again.stderr
     alone = sample(SOURCE_URI=str(folder), RUN_URI=f"{runs.uri}-alone")
     assert alone.run(INGEST, PREPROCESS).code == 0
-    equal = rows.same(runs.uri, alone.uri)
+    equal = rows.compare(runs.uri, alone.uri)
     ledger("source away for a while", PREPROCESS, "stops; goes on", "-", f"{equal:,}")
 
 
@@ -137,8 +137,8 @@ def test_a_source_that_may_not_be_read_is_told_in_one_line(
     os.chown(folder, nobody, -1)
     folder.chmod(0o700)
     without = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]  # root as any other user
-    with sample(SOURCE_URI=str(folder)).started(INGEST, before=without) as driver:
-        outcome = driver.end()
+    with sample(SOURCE_URI=str(folder)).start(INGEST, before=without) as driver:
+        outcome = driver.wait()
     _check_error(outcome, "Permission denied")
     ledger("source not readable", INGEST, "one clear line")
 

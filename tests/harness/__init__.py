@@ -1,4 +1,5 @@
-"""Runs in processes of their own, faults at counted points, and the comparison of what they left.
+"""What several folders of tests share.
 
-Used by tests/faults and tests/s3.
+Runs in processes of their own, faults at counted points, and the comparison of what they leave;
+small runs in the tests' own session; reference data.
 """

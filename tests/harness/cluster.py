@@ -1,4 +1,4 @@
-"""A standalone Spark cluster on this machine, from the wheel of pyspark: one master, workers."""
+"""A standalone Spark cluster on this machine, from the wheel of PySpark: a master and workers."""
 
 import contextlib
 import json
@@ -20,16 +20,17 @@ START_SECONDS = 120.0
 _DEPLOY = "org.apache.spark.deploy"
 
 
-def free_port() -> int:
+def find_free_port() -> int:
+    """Find a port that no process listens on."""
     with socket.socket() as listener:
         listener.bind((HOST, 0))
         return int(listener.getsockname()[1])
 
 
 @contextlib.contextmanager
-def standalone(folder: Path, workers: int = 2) -> Iterator[str]:
-    """The URL of a cluster whose workers have one core and room for one executor each."""
-    port, page = free_port(), free_port()
+def start_cluster(folder: Path, workers: int = 2) -> Iterator[str]:
+    """Run a cluster whose workers have one core and room for one executor each; yield its URL."""
+    port, page = find_free_port(), find_free_port()
     environment = {
         **os.environ,
         "JAVA_HOME": str(find_java()),
@@ -47,19 +48,19 @@ def standalone(folder: Path, workers: int = 2) -> Iterator[str]:
                 process = subprocess.Popen(
                     command, env=environment, stdout=log, stderr=log, start_new_session=True
                 )
-            running.callback(_end, process)
+            running.callback(_stop, process)
 
         start("master", f"{_DEPLOY}.master.Master", "--port", str(port), *at, str(page))
-        wait_until(lambda: _alive(page) is not None, START_SECONDS, "start of the master")
+        wait_until(lambda: _count_workers(page) is not None, START_SECONDS, "start of the master")
         for number in range(workers):
             place = ["--cores", "1", "--memory", "1g", "--work-dir", str(folder / f"work{number}")]
             start(f"worker{number}", f"{_DEPLOY}.worker.Worker", *place, *at, "0", url)
-        wait_until(lambda: _alive(page) == workers, START_SECONDS, "start of the workers")
+        wait_until(lambda: _count_workers(page) == workers, START_SECONDS, "start of the workers")
         yield url
 
 
-def _alive(page: int) -> int | None:
-    """Workers that the master counts; None where it does not answer yet."""
+def _count_workers(page: int) -> int | None:
+    """Ask the master how many workers it has; None where it does not answer yet."""
     try:
         with urllib.request.urlopen(f"http://{HOST}:{page}/json/", timeout=5) as answer:
             return int(json.load(answer)["aliveworkers"])
@@ -67,7 +68,7 @@ def _alive(page: int) -> int | None:
         return None
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+def _stop(process: "subprocess.Popen[bytes]") -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
     try:

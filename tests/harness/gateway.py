@@ -14,7 +14,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from harness.cluster import HOST, free_port
+from harness.cluster import HOST, find_free_port
 from harness.runs import wait_until
 
 SERVICES = Path(__file__).parents[2] / ".services"
@@ -26,13 +26,14 @@ GUEST_KEY, GUEST_SECRET = "GUESTKEYOFTHETESTS", "guest-secret-of-the-tests"
 
 @dataclass(frozen=True)
 class Server:
-    """A running S3 server, and the environment of a process that is to use it."""
+    """A running S3 server, and the keys to use it with."""
 
     url: str
     key: str = ROOT_KEY
     secret: str = field(default=ROOT_SECRET, repr=False)
 
-    def environment(self) -> Mapping[str, str]:
+    def make_environment(self) -> Mapping[str, str]:
+        """Make the environment of a process that is to use the server."""
         return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ACCESS_KEY_ID": self.key,
@@ -41,8 +42,8 @@ class Server:
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 
-    def client(self) -> Any:
-        """An S3 client with these keys."""
+    def make_client(self) -> Any:
+        """Make an S3 client with these keys."""
         return boto3.client(
             "s3",
             endpoint_url=self.url,
@@ -54,9 +55,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[Server]:
-    """The server over ``folder``; besides root it knows a guest who may do nothing."""
-    url = f"http://{HOST}:{free_port()}"
+def start_server(folder: Path) -> Iterator[Server]:
+    """Run a server over ``folder``; besides root it knows a guest who may do nothing."""
+    url = f"http://{HOST}:{find_free_port()}"
     objects, accounts, sidecar = (folder / name for name in ("objects", "accounts", "sidecar"))
     for place in (objects, accounts, sidecar):
         place.mkdir(parents=True)
@@ -85,7 +86,7 @@ def _answers(url: str) -> bool:
     try:
         urllib.request.urlopen(url, timeout=5).close()
     except urllib.error.HTTPError:
-        return True  # it refuses who does not sign
+        return True  # it refuses a request that is not signed
     except OSError:
         return False
     return True

@@ -1,4 +1,4 @@
-"""The table of faults that the tests of faults print at their end."""
+"""The table of faults that the tests of faults print when all have run."""
 
 from collections.abc import Callable
 from dataclasses import astuple, dataclass
@@ -11,9 +11,9 @@ HEADINGS = ("fault", "where", "outcome", "passes", "rows equal")
 
 @dataclass(frozen=True)
 class Line:
-    """One fault: what, where, how the run came out of it.
+    """A fault: what it was, where it struck, and how the run came out of it.
 
-    ``passes`` are photos pushed through the network, of how many; ``rows`` were compared.
+    ``passes`` are photos pushed through the network, of how many. ``rows`` were compared.
     """
 
     fault: str
@@ -24,7 +24,7 @@ class Line:
 
 
 class Ledger:
-    """Gathers the lines; as a plugin of pytest it prints them."""
+    """Gathers the lines, and prints them as a plugin of pytest."""
 
     def __init__(self) -> None:
         self.lines: list[Line] = []
@@ -40,7 +40,7 @@ class Ledger:
 
 @pytest.fixture(scope="session")
 def ledger(request: pytest.FixtureRequest) -> Callable[..., None]:
-    """Notes a fault that was outlived: ``ledger(fault, where, outcome, passes, rows)``."""
+    """Notes a fault that a run survived: ``ledger(fault, where, outcome, passes, rows)``."""
     plugins = request.config.pluginmanager
     kept = plugins.get_plugin(NAME)
     if kept is None:

@@ -1,4 +1,4 @@
-"""The memory of a driver with all that it started: JVM, Python workers, decoding processes."""
+"""The memory of a driver and of all that it started: JVM, Python workers, decoding processes."""
 
 import contextlib
 import threading
@@ -16,25 +16,25 @@ class Peak:
 
 
 @contextlib.contextmanager
-def watched(pid: int) -> Iterator[Peak]:
-    """Look twice a second while the block runs."""
+def watch_peak(pid: int) -> Iterator[Peak]:
+    """Measure the memory twice a second while the block runs."""
     peak, done = Peak(), threading.Event()
 
-    def look() -> None:
+    def measure() -> None:
         while not done.wait(EVERY_SECONDS):
-            peak.bytes = max(peak.bytes, pss(pid))
+            peak.bytes = max(peak.bytes, measure_pss(pid))
 
-    looking = threading.Thread(target=look, daemon=True)
-    looking.start()
+    measuring = threading.Thread(target=measure, daemon=True)
+    measuring.start()
     try:
         yield peak
     finally:
         done.set()
-        looking.join()
+        measuring.join()
 
 
-def pss(pid: int) -> int:
-    """Proportional set size of a process and all below it, in bytes: shared pages count once."""
+def measure_pss(pid: int) -> int:
+    """Measure the PSS of a process and all below it, in bytes: shared pages count once."""
     total = 0
     with contextlib.suppress(psutil.NoSuchProcess):
         top = psutil.Process(pid)

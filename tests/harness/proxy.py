@@ -1,4 +1,4 @@
-"""A proxy before an S3 server that counts requests, and fails some: by count, not by chance."""
+"""A proxy before an S3 server. It fails some requests: by count, not by chance."""
 
 import contextlib
 import http.client
@@ -18,16 +18,16 @@ SLOW_DOWN = (
     b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 )
 
-#: what to do with a request: pass it on; answer 503; reset the connection before it is passed on,
-#: when it has been done and before the answer, or in the midst of the answer
+#: what to do with a request: pass it on; answer 503; reset the connection before the request is
+#: passed on, after it has been done and before the answer, or amid the answer
 PASS, BUSY, RESET, LOST, CUT = "pass", "busy", "reset", "lost", "cut"
 
 #: method and path of a request -> what to do with it
 Judge = Callable[[str, str], str]
 
 
-def every(number: int, *faults: str) -> Judge:
-    """Every ``number``-th request meets one of the faults, in turn."""
+def fail_every(number: int, *faults: str) -> Judge:
+    """Let every ``number``-th request meet one of the faults, in turn."""
     met = itertools.count(1)
     turn = itertools.cycle(faults)
     lock = threading.Lock()
@@ -55,12 +55,12 @@ class Proxy(ThreadingHTTPServer):
         return f"http://{HOST}:{self.server_port}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that was killed, or met a reset, has gone: nothing to tell."""
+        """Print nothing: a client that was killed, or met a reset, is gone."""
 
 
 @contextlib.contextmanager
-def proxy(server: str, judge: Judge) -> Iterator[Proxy]:
-    """A running proxy before ``server``."""
+def start_proxy(server: str, judge: Judge) -> Iterator[Proxy]:
+    """Run a proxy before ``server``."""
     with Proxy(server, judge) as running:
         serving = threading.Thread(target=running.serve_forever, daemon=True)
         serving.start()
@@ -107,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
             length = int(answer.getheader("Content-Length") or len(content))
             self._answer(answer.status, answer.getheaders(), content, length)
 
-    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = handle_any  # noqa: N815 - http.server calls them
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = handle_any
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing to log."""

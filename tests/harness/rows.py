@@ -27,7 +27,7 @@ SCORE_TOLERANCE = 1e-5
 PROBABILITY_TOLERANCE = 1e-3
 
 
-def same(one: str, other: str, ignore: Iterable[str] = ()) -> int:
+def compare(one: str, other: str, ignore: Iterable[str] = ()) -> int:
     """Compare the tables of two runs, row by row; return how many rows were compared.
 
     ``pixels`` and ``features`` must be equal bit for bit. Scores and probabilities depend on the

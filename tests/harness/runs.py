@@ -1,4 +1,4 @@
-"""Runs of the stages in a driver process of their own, perhaps with a fault."""
+"""Runs of the stages in a driver process of their own, with a fault where one is given."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ PATIENCE = 600.0  # seconds a run may take on a busy machine
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault as ``site/sitecustomize.py`` has it: at the ``at``-th time that a path is met."""
+    """A fault: what happens at the ``at``-th event of a kind; see ``site/sitecustomize.py``."""
 
     event: str
     match: str
@@ -26,13 +26,13 @@ class Fault:
     victim: str | None = None
     until: str | None = None
 
-    def as_json(self) -> str:
+    def to_json(self) -> str:
         return json.dumps({k: v for k, v in vars(self).items() if v is not None})
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended; ``new`` is what each stage computed that finished."""
+    """How a driver ended; ``new`` and ``seconds`` are of the stages that it finished."""
 
     code: int
     new: dict[str, int]
@@ -42,7 +42,7 @@ class Outcome:
 
     @property
     def error(self) -> str:
-        """The last line that it said."""
+        """The last line of its standard error."""
         return (self.stderr.strip().splitlines() or [""])[-1]
 
 
@@ -69,25 +69,33 @@ class Runs:
         return self._count("struck") > 0
 
     def run(self, *stages: str, fault: Fault | None = None, **options: Any) -> Outcome:
-        """Run the stages and wait for the end."""
-        with self.started(*stages, fault=fault, **options) as driver:
-            return driver.end()
+        """Run the stages in a driver, and wait until it ends."""
+        with self.start(*stages, fault=fault, **options) as driver:
+            return driver.wait()
 
     @contextlib.contextmanager
-    def started(
+    def start(
         self,
         *stages: str,
         fault: Fault | None = None,
         copies: Path | None = None,
         before: Sequence[str] = (),
     ) -> Iterator["Driver"]:
-        """A driver that runs the stages, its command behind ``before``; ended with the block."""
-        added = faulty(self.counts, fault)
-        shared = {f"spark.executorEnv.{name}": value for name, value in added.items()}
+        """Start a driver that runs the stages; it is killed where the block leaves it running.
+
+        Parameters
+        ----------
+        copies
+            Folder that gets a copy of the run after each stage.
+        before
+            Words that the driver's command begins with, such as ``setpriv``.
+        """
+        added = make_environment(self.counts, fault)
+        executor = {f"spark.executorEnv.{name}": value for name, value in added.items()}
         spec: dict[str, Any] = {
             "stages": stages,
             "parameters": dict(self.parameters),
-            "conf": {**shared, **self.conf},
+            "conf": {**executor, **self.conf},
         }
         if copies is not None:
             spec["copies"] = str(copies)
@@ -103,12 +111,12 @@ class Runs:
         return file.stat().st_size if file.exists() else 0
 
 
-def faulty(counts: Path, fault: Fault | None = None) -> dict[str, str]:
-    """The environment of a run whose passes are counted and in which a fault strikes."""
+def make_environment(counts: Path, fault: Fault | None = None) -> dict[str, str]:
+    """Make the environment of a driver whose passes are counted and which a fault strikes."""
     counts.mkdir(parents=True, exist_ok=True)
     modules = [str(HERE / "site"), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {"PYTHONPATH": os.pathsep.join(modules), "FAULT_COUNTS": str(counts)}
-    return environment | ({"FAULT": fault.as_json()} if fault else {})
+    return environment | ({"FAULT": fault.to_json()} if fault else {})
 
 
 class Driver:
@@ -141,8 +149,8 @@ class Driver:
             os.killpg(self.process.pid, signal.SIGKILL)  # its JVM is of the same group
         self.process.wait()
 
-    def end(self, timeout: float = PATIENCE) -> Outcome:
-        """Wait for the end."""
+    def wait(self, timeout: float = PATIENCE) -> Outcome:
+        """Wait until the driver ends."""
         code = self.process.wait(timeout)
         lines = [
             json.loads(line) for line in self._out.read_text().splitlines() if line.startswith("{")

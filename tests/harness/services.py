@@ -1,7 +1,7 @@
 """Fetch what the tests on S3 need: ``make services``.
 
-The server comes by Go, Hadoop's connector by Spark's own resolution. What a registry does not
-give is named, and the tests that need it are skipped with that reason.
+Go fetches the server, and Spark fetches Hadoop's connector. What cannot be fetched is named, and
+the tests that need it are skipped with that reason.
 """
 
 import os
@@ -27,8 +27,8 @@ session.start_session({"spark.jars.packages": package, "spark.jars.ivy": ivy}).s
 """
 
 
-def reason(name: str) -> Path:
-    """The file that says why something could not be fetched."""
+def locate_reason(name: str) -> Path:
+    """Locate the file that says why something could not be fetched."""
     return gateway.SERVICES / f"{name}.missing"
 
 
@@ -43,7 +43,7 @@ def main() -> None:
             if _fetch("versitygw", ["go", "install", MODULE], {"GOBIN": folder}):
                 (Path(folder) / "versitygw").rename(gateway.BINARY)
     if gateway.BINARY.exists():
-        with tempfile.TemporaryDirectory() as folder, gateway.running(Path(folder)) as server:
+        with tempfile.TemporaryDirectory() as folder, gateway.start_server(Path(folder)) as server:
             print(f"{gateway.BINARY.name} starts and answers, at {server.url}; it is stopped again")
     if not has_connector():
         # Any keys will do: nothing is read.
@@ -54,8 +54,8 @@ def main() -> None:
 
 
 def _fetch(name: str, command: list[str], environment: dict[str, str]) -> bool:
-    """Run a command that fetches something; where it fails, note why."""
-    reason(name).unlink(missing_ok=True)
+    """Run a command that fetches something; write down why where it fails."""
+    locate_reason(name).unlink(missing_ok=True)
     if shutil.which(command[0]) is None:
         why = f"{command[0]} is not installed"
     else:
@@ -74,7 +74,7 @@ def _fetch(name: str, command: list[str], environment: dict[str, str]) -> bool:
             if fetched.returncode == 0:
                 return True
             why = (fetched.stderr.strip().splitlines() or ["no reason given"])[-1]
-    reason(name).write_text(why)
+    locate_reason(name).write_text(why)
     print(f"{name} is not there, and its tests will be skipped: {why}")
     return False
 

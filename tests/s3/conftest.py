@@ -66,8 +66,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with the sample's photos in the bucket ``photos``, and the bucket ``results``."""
     if not gateway.BINARY.exists():
         pytest.skip(_explain_missing("versitygw"))
-    with gateway.running(tmp_path_factory.mktemp("s3")) as server:
-        client = server.client()
+    with gateway.start_server(tmp_path_factory.mktemp("s3")) as server:
+        client = server.make_client()
         for bucket in (SOURCE, TARGET):
             client.create_bucket(Bucket=bucket)
 
@@ -87,7 +87,7 @@ def at_server(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Server:
     """The server, in whose environment this process and those that it starts are."""
-    for name, value in server.environment().items():
+    for name, value in server.make_environment().items():
         monkeypatch.setenv(name, value)
     return server
 
@@ -134,5 +134,5 @@ def remote(
 
 
 def _explain_missing(name: str) -> str:
-    reason = services.reason(name)
+    reason = services.locate_reason(name)
     return reason.read_text() if reason.exists() else f"{name} is fetched by `make services`"

@@ -1,4 +1,4 @@
-"""From bucket to bucket on a real S3 server: the tables are those of a folder's run."""
+"""Runs from bucket to bucket on a real S3 server: their tables are those of local runs."""
 
 import io
 import itertools
@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from harness import rows
 from harness.gateway import Server
-from harness.proxy import BUSY, CUT, LOST, PASS, RESET, every, proxy
+from harness.proxy import BUSY, CUT, LOST, PASS, RESET, fail_every, start_proxy
 from harness.reference import ROOT, SAMPLE
-from harness.runs import Driver, Runs, faulty
+from harness.runs import Driver, Runs, make_environment
 
 from helpers.parameters import NOTEBOOKS
 from helpers.run.manifest import Run
@@ -27,33 +27,39 @@ MODIFIED = ("modified",)  # the one column in which a bucket and a folder differ
 PEARS = sorted(path.relative_to(SAMPLE).as_posix() for path in SAMPLE.glob("Test/Pear/*"))
 
 
-def test_bucket_to_bucket(
+def test_a_run_from_bucket_to_bucket_equals_one_from_folder_to_folder(
     remote: Callable[..., Runs], local: Runs, server: Server, ledger: Callable[..., None]
 ) -> None:
     runs = remote()
     outcome = runs.run(*NOTEBOOKS)
     assert outcome.code == 0, outcome.stderr
-    equal = rows.same(runs.uri, local.uri, ignore=MODIFIED)
+    equal = rows.compare(runs.uri, local.uri, ignore=MODIFIED)
     assert runs.passes == local.passes
     again = runs.run(*NOTEBOOKS)
     assert [again.new[stage] for stage in NOTEBOOKS[1:]] == [0, 0, 0, 0]
     assert runs.passes == local.passes
-    _holds_no_secret(runs, server)
-    ledger("none", "S3, 01 to 05", "as from folder to folder", _passes(runs, local), f"{equal:,}")
+    _require_no_secret(runs, server)
+    ledger(
+        "none",
+        "S3, 01 to 05",
+        "as from folder to folder",
+        _describe_passes(runs, local),
+        f"{equal:,}",
+    )
 
 
 @pytest.mark.slow
-def test_every_seventh_request_fails(
+def test_a_run_whose_every_seventh_request_fails_equals_one_without_failures(
     remote: Callable[..., Runs], local: Runs, server: Server, ledger: Callable[..., None]
 ) -> None:
-    with proxy(server.url, every(7, BUSY, RESET, LOST, CUT)) as flaky:
+    with start_proxy(server.url, fail_every(7, BUSY, RESET, LOST, CUT)) as flaky:
         runs = remote(through={"AWS_ENDPOINT_URL": flaky.url})
         outcome = runs.run(*NOTEBOOKS)
     assert outcome.code == 0, outcome.stderr
     assert flaky.failed > 100
-    equal = rows.same(runs.uri, local.uri, ignore=MODIFIED)
+    equal = rows.compare(runs.uri, local.uri, ignore=MODIFIED)
     what = f"{flaky.failed} requests: 503, reset, lost, cut"
-    ledger(what, "S3, 01 to 05", "as without", _passes(runs, local), f"{equal:,}")
+    ledger(what, "S3, 01 to 05", "as without", _describe_passes(runs, local), f"{equal:,}")
 
 
 @pytest.mark.slow
@@ -66,7 +72,7 @@ def test_every_seventh_request_fails(
         (CLASSIFY, "classify", 5),
     ],
 )
-def test_a_killed_driver(
+def test_the_rerun_of_a_killed_driver_finishes(
     stage: str,
     table: str,
     at: int,
@@ -75,7 +81,7 @@ def test_a_killed_driver(
     server: Server,
     ledger: Callable[..., None],
 ) -> None:
-    """Killed when it has asked for a write, before the write is done."""
+    """It is killed when it has asked for a write, before the write is done."""
     begun: list[Driver] = []
     writes = itertools.count(1)
 
@@ -84,40 +90,42 @@ def test_a_killed_driver(
             os.kill(begun[0].process.pid, signal.SIGKILL)
         return PASS
 
-    with proxy(server.url, judge) as counting:
+    with start_proxy(server.url, judge) as counting:
         runs = remote(through={"AWS_ENDPOINT_URL": counting.url})
-        with runs.started(*NOTEBOOKS) as driver:
+        with runs.start(*NOTEBOOKS) as driver:
             begun.append(driver)
-            killed = driver.end()
+            killed = driver.wait()
         assert killed.code == -signal.SIGKILL, killed.stderr
         assert stage not in killed.new
         again = runs.run(*NOTEBOOKS)
     assert again.code == 0, again.stderr
-    equal = rows.same(runs.uri, local.uri, ignore=MODIFIED)
-    passes = _passes(runs, local)
+    equal = rows.compare(runs.uri, local.uri, ignore=MODIFIED)
+    passes = _describe_passes(runs, local)
     ledger("driver killed", f"S3, {stage}", "the rerun finishes", passes, f"{equal:,}")
 
 
 @pytest.mark.slow
-def test_the_command_from_bucket_to_bucket(remote: Callable[..., Runs], local: Runs) -> None:
+def test_the_command_writes_notebooks_and_report_to_the_bucket(
+    remote: Callable[..., Runs], local: Runs
+) -> None:
     """The whole of ``python -m helpers run``: the executed notebooks lie in the bucket too."""
     runs = remote()
     command = [sys.executable, "-m", "helpers", "run"]
     command += ["--params", str(ROOT / "notebooks" / "params" / "sample.yaml")]
     command += ["-p", "SOURCE_URI", str(runs.parameters["SOURCE_URI"]), "-p", "RUN_URI", runs.uri]
-    with Driver(command, {**os.environ, **faulty(runs.counts)}, runs.counts) as driver:
-        outcome = driver.end()
+    with Driver(command, {**os.environ, **make_environment(runs.counts)}, runs.counts) as driver:
+        outcome = driver.wait()
     assert outcome.code == 0, outcome.stderr
-    rows.same(runs.uri, local.uri, ignore=MODIFIED)
+    rows.compare(runs.uri, local.uri, ignore=MODIFIED)
     place = locate(runs.uri)
     assert (place / "report.html").is_file()
     assert all((place / "notebooks" / f"{name}.ipynb").is_file() for name in NOTEBOOKS)
 
 
-def test_a_key_deleted_between_listing_and_reading(
+def test_a_key_deleted_between_listing_and_reading_is_a_reject(
     remote: Callable[..., Runs], server: Server, ledger: Callable[..., None]
 ) -> None:
-    client = server.client()
+    client = server.make_client()
     client.create_bucket(Bucket="vanishing")
     for key in PEARS:
         client.put_object(Bucket="vanishing", Key=key, Body=(SAMPLE / key).read_bytes())
@@ -126,7 +134,7 @@ def test_a_key_deleted_between_listing_and_reading(
     client.delete_object(Bucket="vanishing", Key=PEARS[0])
     outcome = runs.run(PREPROCESS)
     assert outcome.code == 0, outcome.stderr
-    counts = Run(locate(runs.uri)).manifest()["counts"]
+    counts = Run(locate(runs.uri)).read_manifest()["counts"]
     assert counts["rejects"] == {"unreadable": 1}
     assert counts["pixels"] == len(PEARS) - 1
     ledger("key deleted after listing", "S3, 01 to 02", "1 reject, unreadable")
@@ -140,7 +148,7 @@ def test_an_archive_in_a_bucket_is_read_in_place(
         for key in PEARS:
             archive.writestr(zipfile.ZipInfo(key), (SAMPLE / key).read_bytes())
     (tmp_path / "pears.zip").write_bytes(packed.getvalue())
-    server.client().put_object(Bucket="photos", Key="packed/pears.zip", Body=packed.getvalue())
+    server.make_client().put_object(Bucket="photos", Key="packed/pears.zip", Body=packed.getvalue())
     far = remote(SOURCE_URI="s3a://photos/packed/pears.zip")
     near = Runs(
         {"SOURCE_URI": str(tmp_path / "pears.zip"), "RUN_URI": str(tmp_path / "run")}, tmp_path
@@ -148,11 +156,13 @@ def test_an_archive_in_a_bucket_is_read_in_place(
     for runs in (far, near):
         outcome = runs.run(INGEST, PREPROCESS)
         assert outcome.code == 0, outcome.stderr
-    assert rows.same(far.uri, near.uri) == 2 * len(PEARS)
+    assert rows.compare(far.uri, near.uri) == 2 * len(PEARS)
 
 
-def test_odd_keys(remote: Callable[..., Runs], server: Server) -> None:
-    client = server.client()
+def test_odd_keys_are_taken_and_other_files_are_counted(
+    remote: Callable[..., Runs], server: Server
+) -> None:
+    client = server.make_client()
     client.create_bucket(Bucket="odd")
     taken = ["a b/Äpfel+1.jpg", "100 %/ü%20.JPG", "quo'te\"/é & 🍎?#.jpg"]
     for key in [*taken, "a b/_hidden.jpg", "a b/notes.txt"]:
@@ -161,18 +171,18 @@ def test_odd_keys(remote: Callable[..., Runs], server: Server) -> None:
     runs = remote(SOURCE_URI="s3://odd")
     outcome = runs.run(INGEST, PREPROCESS)
     assert outcome.code == 0, outcome.stderr
-    counts = Run(locate(runs.uri)).manifest()["counts"]
+    counts = Run(locate(runs.uri)).read_manifest()["counts"]
     assert counts["skipped"] == {"folder_marker": 1, "hidden": 1, "other_ending": 1}
     assert counts["pixels"] == counts["images"] == len(taken)
 
 
-def _passes(runs: Runs, local: Runs) -> str:
-    """Photos pushed through the network; a kill may add a part or two to them."""
+def _describe_passes(runs: Runs, local: Runs) -> str:
+    """Describe how many photos went through the network; a kill may add a part or two."""
     assert local.passes <= runs.passes <= 1.2 * local.passes
     return f"{runs.passes:,} of {local.passes:,}"
 
 
-def _holds_no_secret(runs: Runs, server: Server) -> None:
+def _require_no_secret(runs: Runs, server: Server) -> None:
     place = locate(runs.uri)
     for entry in place.list_files():
         content = (place / entry.path).read()

@@ -17,5 +17,5 @@ class TestS3Server(SharedLocationContract):
     @override
     def location(self, at_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Location:
         bucket = tmp_path_factory.mktemp("contract-").name
-        at_server.client().create_bucket(Bucket=bucket)
+        at_server.make_client().create_bucket(Bucket=bucket)
         return locate(f"s3://{bucket}") / "a folder/é"

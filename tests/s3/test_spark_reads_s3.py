@@ -1,4 +1,4 @@
-"""Spark's own readers on a bucket, by Hadoop's connector: asked for, never needed."""
+"""Spark's own readers on a bucket, with Hadoop's connector: no stage needs it."""
 
 import json
 import os
@@ -19,9 +19,9 @@ pytestmark = [pytest.mark.services, pytest.mark.slow]
 STAGES = ("01_ingest", "02_preprocess")
 READ = """
 import json, sys
-from helpers.spark import session
+from helpers.spark.session import start_session
 conf, uri = sys.argv[1:]
-spark = session.start_session(json.loads(conf))
+spark = start_session(json.loads(conf))
 print(json.dumps({"rows": spark.read.parquet(uri).count(),
                   "conf": dict(spark.sparkContext.getConf().getAll())}))
 spark.stop()
@@ -39,7 +39,7 @@ def test_spark_reads_a_table_with_the_credentials_of_a_profile(
     runs = remote(SOURCE_URI="s3://photos/Test")
     outcome = runs.run(*STAGES)
     assert outcome.code == 0, outcome.stderr
-    manifest = Run(locate(runs.uri)).manifest()
+    manifest = Run(locate(runs.uri)).read_manifest()
     table = f"{runs.uri}/pixels/{manifest['fingerprints']['pixels']}".replace("s3:", f"{scheme}:")
     file = tmp_path / "credentials"
     file.write_text(
@@ -56,7 +56,7 @@ def test_spark_reads_a_table_with_the_credentials_of_a_profile(
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout.splitlines()[-1])
-    assert said["rows"] == manifest["counts"]["pixels"]
-    assert server.secret not in json.dumps(said["conf"])
+    printed = json.loads(done.stdout.splitlines()[-1])
+    assert printed["rows"] == manifest["counts"]["pixels"]
+    assert server.secret not in json.dumps(printed["conf"])
     assert server.secret not in done.stderr

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from types import ModuleType
 
 import duckdb
 import numpy as np
@@ -12,11 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset
 import pytest
+from harness.pipeline import Pipeline
+from harness.reference import SAMPLE
 
 from helpers.run.manifest import AccountingError
 from helpers.run.parts import Parts
 
-DATA_SAMPLE = Path(__file__).parents[2] / "data_sample"
 REASONS = {
     "Training/Banana/118_100.jpg": "truncated",
     "Test/Kiwi/131_100.jpg": "empty",
@@ -33,7 +35,6 @@ COLUMNS = {
     "classify": "path label side predicted probability",
 }
 STRING, INTEGER, BYTES = pa.string(), pa.int32(), pa.binary()
-STRING, INTEGER, BYTES = pa.string(), pa.int32(), pa.binary()
 TYPES = {
     "path": STRING, "label": STRING, "folder_side": STRING, "image_id": STRING, "reason": STRING,
     "detail": STRING, "group": STRING, "side": STRING, "predicted": STRING,
@@ -48,69 +49,73 @@ ROWS = {
 }  # fmt: skip
 
 
-def folder(sample, name):
-    """Where the Parquet files of a table lie."""
+def find_files(sample: Pipeline, name: str) -> Path:
+    """Find the folder that holds a table's Parquet files."""
     below = {"pca": "scores", "classify": "predictions"}
-    return sample.table(name) / below.get(name, "")
+    return sample.find_table(name) / below.get(name, "")
 
 
-def test_files_found_are_images_and_skipped(sample):
-    found = sum(len(files) for _, _, files in os.walk(DATA_SAMPLE))
-    counts = sample.manifest()["counts"]
+def test_files_found_are_images_and_skipped(sample: Pipeline) -> None:
+    found = sum(len(files) for _, _, files in os.walk(SAMPLE))
+    counts = sample.read_manifest()["counts"]
     assert counts["found"] == found
     assert counts["images"] + sum(counts["skipped"].values()) == found
 
 
-def test_images_are_pixels_and_rejects(sample):
-    counts = sample.manifest()["counts"]
+def test_images_are_pixels_and_rejects(sample: Pipeline) -> None:
+    counts = sample.read_manifest()["counts"]
     assert counts["pixels"] + sum(counts["rejects"].values()) == counts["images"]
     images, pixels, rejects = (
-        pd.read_parquet(sample.table(name), columns=["path"])["path"]
+        pd.read_parquet(sample.find_table(name), columns=["path"])["path"]
         for name in ("images", "pixels", "rejects")
     )
     assert sorted([*pixels, *rejects]) == sorted(images)
 
 
-def test_distinct_photos_are_features(sample):
-    counts = sample.manifest()["counts"]
+def test_distinct_photos_are_features(sample: Pipeline) -> None:
+    counts = sample.read_manifest()["counts"]
     assert counts["features"] == counts["pixels"] - counts["duplicates"]
     pixels, features = (
-        pd.read_parquet(sample.table(name), columns=["image_id"])["image_id"]
+        pd.read_parquet(sample.find_table(name), columns=["image_id"])["image_id"]
         for name in ("pixels", "features")
     )
     assert sorted(set(pixels)) == sorted(features)
 
 
-def test_odd_files_end_where_they_should(sample, drawing):
-    rejects = pd.read_parquet(sample.table("rejects"))
+def test_odd_files_end_where_they_should(sample: Pipeline, drawing: ModuleType) -> None:
+    rejects = pd.read_parquet(sample.find_table("rejects"))
     assert dict(zip(rejects["path"], rejects["reason"], strict=True)) == REASONS
-    decoded = set(pd.read_parquet(sample.table("pixels"), columns=["path"])["path"])
+    decoded = set(pd.read_parquet(sample.find_table("pixels"), columns=["path"])["path"])
     assert set(drawing.ODD_FILES) - set(REASONS) <= decoded
 
 
-def test_rejects_keep_their_bytes(sample):
-    rejects = pd.read_parquet(sample.table("rejects")).set_index("path")
+def test_rejects_keep_their_bytes(sample: Pipeline) -> None:
+    rejects = pd.read_parquet(sample.find_table("rejects")).set_index("path")
     for path, content in rejects["content"].items():
-        original = (DATA_SAMPLE / path).read_bytes()
+        original = (SAMPLE / str(path)).read_bytes()
         assert content == (original or None)
 
 
-def test_a_duplicate_is_two_pixels_rows_one_feature_row_and_one_fitted_row(sample, drawing):
-    pixels = pd.read_parquet(sample.table("pixels"), columns=["path", "image_id"])
+def test_a_duplicate_is_two_pixels_rows_one_feature_row_and_one_fitted_row(
+    sample: Pipeline, drawing: ModuleType
+) -> None:
+    pixels = pd.read_parquet(sample.find_table("pixels"), columns=["path", "image_id"])
     id_of = pixels.set_index("path")["image_id"]
-    features = pd.read_parquet(sample.table("features"), columns=["image_id"])["image_id"]
-    sides = pd.read_parquet(sample.table("splits"))
+    features = pd.read_parquet(sample.find_table("features"), columns=["image_id"])["image_id"]
+    sides = pd.read_parquet(sample.find_table("splits"))
     for copy, original in drawing.DUPLICATES.items():
         assert id_of[copy] == id_of[original]
         assert (features == id_of[copy]).sum() == 1
     fitted = sides[sides["side"] == "train"]["image_id"].nunique()
-    assert sample.manifest()["pca"]["fitted_rows"] == fitted
-    assert sample.manifest()["counts"]["duplicates"] == len(drawing.DUPLICATES)
+    assert sample.read_manifest()["pca"]["fitted_rows"] == fitted
+    assert sample.read_manifest()["counts"]["duplicates"] == len(drawing.DUPLICATES)
 
 
-def test_duplicates_lie_on_one_side_and_both_in_the_csv(sample, drawing):
-    listed = pd.read_csv(sample.table("pca") / "pca_features.csv").set_index("path")
-    sides = pd.read_parquet(sample.table("splits")).set_index("path")["side"]
+def test_duplicates_lie_on_one_side_and_both_in_the_csv(
+    sample: Pipeline, drawing: ModuleType
+) -> None:
+    listed = pd.read_csv(sample.find_table("pca") / "pca_features.csv").set_index("path")
+    sides = pd.read_parquet(sample.find_table("splits")).set_index("path")["side"]
     for copy, original in drawing.DUPLICATES.items():
         assert sides[copy] == sides[original] == listed["side"][copy] == listed["side"][original]
         numbers = listed.filter(like="pc_")
@@ -119,8 +124,8 @@ def test_duplicates_lie_on_one_side_and_both_in_the_csv(sample, drawing):
 
 
 @pytest.mark.parametrize("name", COLUMNS)
-def test_pyarrow_reads_a_table_directly(sample, name):
-    table = pyarrow.dataset.dataset(folder(sample, name)).to_table()
+def test_pyarrow_reads_a_table_directly(sample: Pipeline, name: str) -> None:
+    table = pyarrow.dataset.dataset(find_files(sample, name)).to_table()
     assert table.column_names == COLUMNS[name].split()
     assert table.num_rows == ROWS[name]
     for column in table.schema:
@@ -128,39 +133,40 @@ def test_pyarrow_reads_a_table_directly(sample, name):
 
 
 @pytest.mark.parametrize("name", COLUMNS)
-def test_pandas_reads_a_table_directly(sample, name):
-    frame = pd.read_parquet(folder(sample, name))
+def test_pandas_reads_a_table_directly(sample: Pipeline, name: str) -> None:
+    frame = pd.read_parquet(find_files(sample, name))
     assert list(frame) == COLUMNS[name].split()
     assert len(frame) == ROWS[name]
 
 
 @pytest.mark.parametrize("name", COLUMNS)
-def test_spark_reads_a_table_directly(sample, name):
-    frame = sample.spark.read.parquet(str(folder(sample, name)))
+def test_spark_reads_a_table_directly(sample: Pipeline, name: str) -> None:
+    frame = sample.spark.read.parquet(str(find_files(sample, name)))
     assert frame.columns == COLUMNS[name].split()
     assert frame.count() == ROWS[name]
 
 
 @pytest.mark.parametrize("name", COLUMNS)
-def test_duckdb_reads_a_table_directly(sample, name):
-    [[rows]] = duckdb.sql(f"select count(*) from '{folder(sample, name)}/*.parquet'").fetchall()
+def test_duckdb_reads_a_table_directly(sample: Pipeline, name: str) -> None:
+    [[rows]] = duckdb.sql(f"select count(*) from '{find_files(sample, name)}/*.parquet'").fetchall()
     assert rows == ROWS[name]
 
 
-def test_pixels_are_row_major_rgb_of_the_height_and_width_beside_them(sample):
-    rows = pyarrow.dataset.dataset(folder(sample, "pixels")).to_table()
+def test_pixels_are_row_major_rgb_of_the_height_and_width_beside_them(sample: Pipeline) -> None:
+    rows = pyarrow.dataset.dataset(find_files(sample, "pixels")).to_table()
     lengths = pc.binary_length(rows["pixels"])
-    assert pc.all(pc.equal(lengths, pc.multiply(3, pc.multiply(rows["height"], rows["width"]))))
+    expected = pc.multiply(3, pc.multiply(rows["height"], rows["width"]))
+    assert pc.all(pc.equal(lengths, expected)).as_py()
     assert pc.max(rows["height"]).as_py() <= 224
 
 
-def test_image_id_is_the_sha256_of_the_file(sample):
-    row = pd.read_parquet(sample.table("pixels")).iloc[0]
-    assert row["image_id"] == hashlib.sha256((DATA_SAMPLE / row["path"]).read_bytes()).hexdigest()
+def test_image_id_is_the_sha256_of_the_file(sample: Pipeline) -> None:
+    row = pd.read_parquet(sample.find_table("pixels")).iloc[0]
+    assert row["image_id"] == hashlib.sha256((SAMPLE / row["path"]).read_bytes()).hexdigest()
 
 
-def test_manifest_has_the_documented_keys(sample):
-    manifest = sample.manifest()
+def test_manifest_has_the_documented_keys(sample: Pipeline) -> None:
+    manifest = sample.read_manifest()
     assert set(manifest["counts"]) == {
         "found", "skipped", "images", "duplicates", "rejects", "pixels", "features",
     }  # fmt: skip
@@ -177,25 +183,28 @@ def test_manifest_has_the_documented_keys(sample):
     assert manifest["versions"]["pyspark"].startswith("3.5.")
 
 
-def test_manifest_names_the_tables_by_their_fingerprints(sample):
-    fingerprints = sample.manifest()["fingerprints"]
+def test_manifest_names_the_tables_by_their_fingerprints(sample: Pipeline) -> None:
+    fingerprints = sample.read_manifest()["fingerprints"]
     del fingerprints["decoded"]  # of the rows, not of a table
     assert set(fingerprints) == {*COLUMNS, "networks"} - {"rejects"}
     for name, fingerprint in fingerprints.items():
-        assert sample.table(name).name.partition("-")[0] == fingerprint
+        assert sample.find_table(name).name.partition("-")[0] == fingerprint
 
 
-def test_snapshots_say_what_they_were_made_from(sample):
-    fingerprints = sample.manifest()["fingerprints"]
-    made_from = json.loads((sample.table("classify") / "_manifest.json").read_text())["lineage"]
+def test_snapshots_say_what_they_were_made_from(sample: Pipeline) -> None:
+    fingerprints = sample.read_manifest()["fingerprints"]
+    snapshot = sample.find_table("classify")
+    made_from = json.loads((snapshot / "_manifest.json").read_text())["lineage"]
     assert made_from == {name: fingerprints[name] for name in made_from}
     assert set(made_from) == set(fingerprints) - {"classify"}
 
 
-def test_a_photo_that_no_task_wrote_is_missed(pipeline, monkeypatch):
-    pipeline.add("Banana", 3)
+def test_a_photo_that_no_task_wrote_is_missed(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline.add_photos("Banana", 3)
     pipeline.ingest()
-    monkeypatch.setattr(Parts, "names", lambda _: [])  # the parts are there, and not seen
+    monkeypatch.setattr(Parts, "list_names", lambda _: [])  # the parts are there, and not seen
     with pytest.raises(AccountingError, match=r"images: 3 is not 0 pixels \+ 0 rejects = 0"):
         pipeline.preprocess()
-    assert "pixels" not in pipeline.manifest()["counts"]
+    assert "pixels" not in pipeline.read_manifest()["counts"]

@@ -1,88 +1,90 @@
-"""The classifier's figures follow from its predictions, and its arrays give the same ones."""
+"""The classifier's metrics follow from its predictions, and the saved one gives the same ones."""
 
-import io
-import json
 import shutil
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from harness.pipeline import Pipeline
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
 from sklearn import metrics
 
+from helpers import load_classifier
+from helpers.models import tsne
+from helpers.models.classifier import Classifier
+from helpers.models.logistic_regression import LogisticRegression
+from helpers.models.random_forest import RandomForest
+from helpers.run import results
+from helpers.spark import classifiers
 from helpers.stages import classify
+from helpers.stages.classify import Classified
+from helpers.storage.json_object import read_json
 
 
 @pytest.fixture(scope="module")
-def forest(sample, tmp_path_factory):
-    """A copy of the sample's run, classified by a random forest."""
+def forest(sample: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    """A copy of the sample's run, classified with a random forest."""
     run = shutil.copytree(sample.run, tmp_path_factory.mktemp("forest") / "run")
-    return replace(sample, run=run).classify(CLASSIFIER="random_forest")
-
-
-@pytest.fixture(params=["logistic_regression", "random_forest"])
-def classified(request, sample):
-    """The sample, by either classifier."""
-    forest = request.param == "random_forest"
-    return request.getfixturevalue("forest") if forest else sample.classify()
-
-
-@pytest.fixture
-def fruits(pipeline, monkeypatch):
-    """Two classes, taken through 03; a few iterations tell them apart."""
-    monkeypatch.setattr(classify, "ITERATIONS", 5)
-    pipeline.add("Limes", 10)
-    pipeline.add("Kiwi", 10)
-    pipeline.ingest()
-    pipeline.preprocess()
-    pipeline.featurize()
+    pipeline = replace(sample, run=run)
+    pipeline.classify(CLASSIFIER="random_forest")
     return pipeline
 
 
-def arrays(result):
-    with np.load(io.BytesIO((result.snapshot / "model.npz").read())) as loaded:
-        return dict(loaded)
+@pytest.fixture(params=["logistic_regression", "random_forest"])
+def classified(request: pytest.FixtureRequest, sample: Pipeline) -> Classified:
+    """The sample, classified with either classifier."""
+    if request.param == "logistic_regression":
+        return sample.classify()
+    forest: Pipeline = request.getfixturevalue("forest")
+    return forest.classify(CLASSIFIER="random_forest")
 
 
-def labels_of(result):
-    return np.array(json.loads((result.snapshot / "model.json").read())["labels"])
+@pytest.fixture
+def fruits(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
+    """Two classes, taken through 03; a few iterations tell them apart."""
+    few = {**LogisticRegression.CONSTANTS, "max_iterations": 5}
+    monkeypatch.setattr(LogisticRegression, "CONSTANTS", few)
+    pipeline.add_photos("Limes", 10)
+    pipeline.add_photos("Kiwi", 10)
+    pipeline.run_to_features()
+    return pipeline
 
 
-def scored(result):
-    """Predictions beside the scores they were made from, one row a path."""
+def match_scores(result: Classified) -> tuple[pd.DataFrame, NDArray[np.float32]]:
+    """Match the predictions with the scores that they were made from, one row per path."""
     rows = result.predictions.to_pandas().merge(result.photos.to_pandas()[["path", "image_id"]])
-    scores = results.read_scores(result.analysed).to_pandas().set_index("image_id")["scores"]
-    return rows, np.stack(scores[rows["image_id"]].to_numpy()).astype(np.float64)
+    return rows, results.match_scores(result.pca, rows["image_id"].tolist())
 
 
-def counted(result):
-    """Predictions that count: of the test side, a distinct photo once, by its first path."""
-    rows = result.photos.select(["path"]).to_pandas().merge(result.predictions.to_pandas())
-    return rows[rows["side"] == "test"]
+def select_measured(result: Classified) -> pd.DataFrame:
+    """Select the predictions that are measured: test photos, each once, by its first path."""
+    first: pd.DataFrame = result.photos.select(["path"]).to_pandas()
+    return first.merge(result.predictions.to_pandas()).query("side == 'test'")
 
 
-def test_the_sample_is_recognised_far_above_chance(classified):
-    chance = max(merit.accuracy for merit in classified.baselines.values())
-    assert classified.merit.accuracy > 0.85
-    assert classified.merit.macro_f1 > 0.85
+def test_the_sample_is_recognized_far_above_chance(classified: Classified) -> None:
+    chance = max(baseline.accuracy for baseline in classified.baselines.values())
+    assert classified.metrics.accuracy > 0.85
+    assert classified.metrics.macro_f1 > 0.85
     assert chance < 0.3
 
 
-def test_every_decoded_path_has_a_prediction(sample, classified):
+def test_every_decoded_path_has_a_prediction(sample: Pipeline, classified: Classified) -> None:
     predictions = classified.predictions.to_pandas()
-    pixels = pd.read_parquet(sample.table("pixels"), columns=["path"])
+    pixels = pd.read_parquet(sample.find_table("pixels"), columns=["path"])
     assert sorted(predictions["path"]) == sorted(pixels["path"])
     assert predictions["probability"].between(1 / 16, 1).all()
     assert set(predictions["side"]) == {"train", "test", "gap"}
 
 
-def test_the_figures_follow_from_the_predictions(classified):
-    stated = json.loads((classified.snapshot / "metrics.json").read())
-    rows = counted(classified)
+def test_the_metrics_follow_from_the_predictions(classified: Classified) -> None:
+    stated = read_json(classified.snapshot.location / "metrics.json")
+    rows = select_measured(classified)
     assert stated["tested_photos"] == len(rows)
-    assert stated["accuracy"] == pytest.approx(
-        (rows["label"] == rows["predicted"]).mean(), abs=1e-6
-    )
+    accuracy = (rows["label"] == rows["predicted"]).mean()
+    assert stated["accuracy"] == pytest.approx(accuracy, abs=1e-6)
     f1 = metrics.f1_score(rows["label"], rows["predicted"], average="macro")
     assert stated["macro_f1"] == pytest.approx(f1, abs=1e-6)
     train = classified.photos.to_pandas().query("side == 'train'")
@@ -96,87 +98,80 @@ def test_the_figures_follow_from_the_predictions(classified):
     np.testing.assert_array_equal(classified.per_class["photos"], confusion.sum(axis=1))
 
 
-def test_photos_of_the_gap_have_predictions_and_count_in_no_figure(sample):
+def test_photos_of_the_gap_have_predictions_and_count_in_no_metric(sample: Pipeline) -> None:
     result = sample.classify()
     sides = result.predictions.to_pandas()["side"].value_counts()
     assert sides["gap"] > 0
     distinct = result.photos.to_pandas()["side"].value_counts()
-    assert result.record.figures["tested_photos"] == distinct["test"]
-    assert result.record.figures["fitted_photos"] == distinct["train"]
+    assert result.record.metrics["tested_photos"] == distinct["test"]
+    assert result.record.metrics["fitted_photos"] == distinct["train"]
     assert result.confusion.to_numpy().sum() == distinct["test"]
 
 
-def test_the_arrays_of_the_logistic_regression_give_its_predictions(sample):
-    result = sample.classify()
-    model = arrays(result)
-    rows, scores = scored(result)
-    logits = scores @ model["coefficients"].T + model["intercepts"]
-    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares /= shares.sum(axis=1, keepdims=True)
-    np.testing.assert_array_equal(labels_of(result)[shares.argmax(axis=1)], rows["predicted"])
-    np.testing.assert_allclose(shares.max(axis=1), rows["probability"], rtol=1e-9)
+@pytest.mark.parametrize(
+    ("fixture", "kind"), [("sample", LogisticRegression), ("forest", RandomForest)]
+)
+def test_the_saved_classifier_gives_the_predictions_that_spark_made(
+    fixture: str, kind: type[Classifier], request: pytest.FixtureRequest
+) -> None:
+    pipeline: Pipeline = request.getfixturevalue(fixture)
+    result = pipeline.classify(CLASSIFIER=kind.NAME)
+    rows, scores = match_scores(result)
+    classifier = load_classifier(str(pipeline.run))
+    assert type(classifier) is kind
+    probability = classifier.predict_proba(scores)
+    assert probability.shape == (len(rows), len(classifier.labels))
+    np.testing.assert_allclose(probability.sum(axis=1), 1, rtol=1e-12)
+    np.testing.assert_allclose(probability.max(axis=1), rows["probability"], rtol=1e-9)
+    np.testing.assert_array_equal(classifier.predict(scores), rows["predicted"])
 
 
-def test_the_arrays_of_the_random_forest_give_its_predictions(forest):
-    """Each tree votes with the shares of the classes at the leaf that a photo falls into."""
-    model = arrays(forest)
-    rows, scores = scored(forest)
-    votes = np.zeros((len(scores), len(labels_of(forest))))
-    trees = np.unique(model["tree"])
-    assert len(trees) == classify.TREES
-    for tree in trees:
-        nodes = {name: values[model["tree"] == tree] for name, values in model.items()}
-        np.testing.assert_array_equal(nodes["node"], np.arange(len(nodes["node"])))
-        at = np.zeros(len(scores), int)
-        while (inner := nodes["feature"][at] >= 0).any():
-            here = at[inner]
-            below = scores[inner, nodes["feature"][here]] <= nodes["threshold"][here]
-            at[inner] = np.where(below, nodes["left"][here], nodes["right"][here])
-        counts = nodes["class_counts"][at]
-        votes += counts / counts.sum(axis=1, keepdims=True)
-    shares = votes / len(trees)
-    np.testing.assert_array_equal(labels_of(forest)[shares.argmax(axis=1)], rows["predicted"])
-    np.testing.assert_allclose(shares.max(axis=1), rows["probability"], rtol=1e-9)
+def test_the_random_forest_has_the_trees_and_the_depth_that_it_states(forest: Pipeline) -> None:
+    saved = load_classifier(str(forest.run))
+    assert isinstance(saved, RandomForest)
+    trees, sizes = np.unique(saved.tree, return_counts=True)
+    assert len(trees) == RandomForest.CONSTANTS["trees"] == 200
+    assert sizes.max() < 2 ** (RandomForest.CONSTANTS["max_depth"] + 1)
+    np.testing.assert_array_equal(saved.node, np.concatenate([np.arange(size) for size in sizes]))
 
 
-def test_the_snapshot_holds_what_is_documented_and_nothing_else(classified):
-    names = {entry.path.split("/")[0] for entry in classified.snapshot.list_files()}
-    assert names == {
+def test_the_snapshot_holds_what_is_documented_and_nothing_else(classified: Classified) -> None:
+    files = classified.snapshot.location.list_files()
+    assert {entry.path.split("/")[0] for entry in files} == {
         "_manifest.json", "confusion_matrix.csv", "figures", "metrics.json", "model.json",
         "model.npz", "per_class.csv", "predictions",
     }  # fmt: skip
 
 
-def test_a_label_that_no_training_photo_has_is_tested_and_never_predicted(fruits):
+def test_a_label_that_no_training_photo_has_is_tested_and_never_predicted(
+    fruits: Pipeline,
+) -> None:
     for frame in range(2):
-        fruits.draw(f"Test/Plum/{frame}.png", 60, 60, seed=frame)
+        fruits.draw_photo(f"Test/Plum/{frame}.png", 60, 60, seed=frame)
     for fruit in ("Limes", "Kiwi"):
         folder = fruits.source / "Training" / fruit
         (fruits.source / "Test" / fruit).mkdir(parents=True)
         photo = min(folder.iterdir())
         photo.rename(fruits.source / "Test" / fruit / photo.name)
-    fruits.ingest()
-    fruits.preprocess()
-    fruits.featurize()
-    fruits.analyse(COMPONENTS=2, SPLIT="folder")
+    fruits.run_to_features()
+    fruits.fit_pca(COMPONENTS=2, SPLIT="folder")
     result = fruits.classify()
-    assert labels_of(result).tolist() == ["Kiwi", "Limes"]
+    assert load_classifier(str(fruits.run)).labels == ("Kiwi", "Limes")
     assert result.confusion.index.tolist() == ["Kiwi", "Limes", "Plum"]
     assert result.confusion["Plum"].sum() == 0
-    assert result.per_class.loc["Plum", ["recall", "f1", "photos"]].tolist() == [0, 0, 2]
-    assert result.merit.accuracy <= 0.5
+    plum = result.per_class.loc["Plum"]
+    assert (plum["recall"], plum["f1"], plum["photos"]) == (0, 0, 2)
+    assert result.metrics.accuracy <= 0.5
     assert len(result.predictions) == 22
 
 
 @pytest.mark.parametrize("names", [("007", "NA"), ("index", "label")])
-def test_labels_stay_the_text_they_are(names, fruits):
+def test_labels_stay_the_text_they_are(names: tuple[str, str], fruits: Pipeline) -> None:
     training = fruits.source / "Training"
     for fruit, name in zip(("Limes", "Kiwi"), names, strict=True):
         (training / fruit).rename(training / name)
-    fruits.ingest()
-    fruits.preprocess()
-    fruits.featurize()
-    fruits.analyse(COMPONENTS=2)
+    fruits.run_to_features()
+    fruits.fit_pca(COMPONENTS=2)
     result = fruits.classify()
     for table in (result.per_class, result.confusion, result.confusion.T):
         assert table.index.tolist() == list(names)
@@ -184,53 +179,57 @@ def test_labels_stay_the_text_they_are(names, fruits):
     assert set(result.predictions["label"].to_pylist()) == set(names)
 
 
-def test_one_component_is_enough(fruits):
-    analysis = fruits.analyse(COMPONENTS=1)
-    assert (analysis.snapshot / "figures" / "loadings.png").is_file()
+def test_one_component_is_enough(fruits: Pipeline) -> None:
+    fitted = fruits.fit_pca(COMPONENTS=1)
+    assert (fitted.snapshot.location / "figures" / "loadings.png").is_file()
     result = fruits.classify()
     assert len(result.predictions) == 20
-    assert classify.embed(result, seed=0).points.shape == (20, 2)
+    assert classify.embed_sample(result, seed=0).points.shape == (20, 2)
 
 
-def test_a_single_class_is_refused(pipeline):
-    pipeline.add("Limes", 40)
-    pipeline.ingest()
-    pipeline.preprocess()
-    pipeline.featurize()
-    pipeline.analyse(COMPONENTS=2)
+def test_a_single_class_is_refused(pipeline: Pipeline) -> None:
+    pipeline.add_photos("Limes", 40)
+    pipeline.run_to_features()
+    pipeline.fit_pca(COMPONENTS=2)
     with pytest.raises(ValueError, match="needs at least two labels to learn, got 'Limes' alone"):
         pipeline.classify()
     assert not (pipeline.run / "classify").exists()
 
 
-def test_an_empty_side_is_refused(fruits):
-    fruits.analyse(COMPONENTS=2, SPLIT="folder")
+def test_an_empty_side_is_refused(fruits: Pipeline) -> None:
+    fruits.fit_pca(COMPONENTS=2, SPLIT="folder")
     with pytest.raises(ValueError, match="the split must leave photos on both sides"):
         fruits.classify()
 
 
-def test_the_embedding_finds_neighbours_of_one_label(sample, monkeypatch):
-    monkeypatch.setattr(classify, "EMBEDDED_PHOTOS", 200)
-    embedding = classify.embed(sample.classify(), seed=0)
+def test_the_embedding_finds_neighbors_of_one_label(
+    sample: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tsne, "PHOTOS", 200)
+    embedding = classify.embed_sample(sample.classify(), seed=0)
     assert embedding.points.shape == (200, 2)
     assert len(embedding.labels) == 200
-    assert embedding.agreement > 0.6 > 0.2 > embedding.by_chance
+    assert embedding.agreement > 0.6 > 0.2 > embedding.chance_agreement
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_the_session_plans_afterwards_as_it_did(fails, fruits, monkeypatch):
+def test_the_session_plans_afterwards_as_it_did(
+    fails: bool, fruits: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
     adaptive = "spark.sql.adaptive.enabled"
     seen = []
-    fitted = classify._fitted
+    fit = classifiers.fit
 
-    def noted(*given):
+    def fit_and_note(
+        name: str, frame: DataFrame, target: str, labels: tuple[str, ...], seed: int
+    ) -> classifiers.Fit:
         seen.append(fruits.spark.conf.get(adaptive))
         if fails:
             raise ValueError("no fit")
-        return fitted(*given)
+        return fit(name, frame, target, labels, seed)
 
-    fruits.analyse(COMPONENTS=2)
-    monkeypatch.setattr(classify, "_fitted", noted)
+    fruits.fit_pca(COMPONENTS=2)
+    monkeypatch.setattr(classifiers, "fit", fit_and_note)
     before = fruits.spark.conf.get(adaptive)
     if fails:
         with pytest.raises(ValueError, match="no fit"):

@@ -4,42 +4,46 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pyspark
 import pytest
+from harness.pipeline import Pipeline
+from pyspark.sql import SparkSession
 
 from helpers.run.lease import LeaseHeldError, LeaseLostError
-from helpers.run.manifest import Run
+from helpers.run.manifest import PREPROCESS
 from helpers.spark import environment
-from helpers.stages.stage import Stage, StageError
-from helpers.storage.location import LocalLocation
-
-STAGE = "02_preprocess"
+from helpers.stages.stage import Stage, StageError, run_stage
 
 
 @pytest.fixture
-def stage(spark, tmp_path):
-    with Stage(Run(LocalLocation(str(tmp_path))), STAGE, spark) as entered:
+def stage(spark: SparkSession, tmp_path: Path) -> Iterator[Stage]:
+    with run_stage(str(tmp_path), PREPROCESS, spark) as entered:
         yield entered
 
 
-def test_tasks_gather_what_they_yield(stage):
-    squares = stage.tasks(lambda units: (unit**2 for unit in units), range(50), "square")
+def test_tasks_gather_what_they_yield(stage: Stage) -> None:
+    squares = stage.run_tasks(lambda units: (unit**2 for unit in units), range(50), "square")
     assert squares == [unit**2 for unit in range(50)]
 
 
-def test_no_units_need_no_job(stage):
-    assert stage.tasks(iter, [], "nothing") == []
+def test_no_units_need_no_job(stage: Stage) -> None:
+    units: list[int] = []
+    assert stage.run_tasks(iter, units, "nothing") == []
 
 
-def test_a_failed_task_is_one_line_and_its_traceback_a_note(stage):
-    def fail(units):
-        raise ValueError(f"the photo {units[0]!r} is not to be had")
-        yield
+def test_a_failed_task_is_one_line_and_its_traceback_a_note(stage: Stage) -> None:
+    def fail(units: Sequence[str]) -> Iterator[str]:
+        for path in units:
+            if path == "a.jpg":
+                raise ValueError(f"the photo {path!r} is not to be had")
+            yield path
 
     with pytest.raises(StageError) as raised:
-        stage.tasks(fail, ["a.jpg"], "fail")
-    assert str(raised.value) == f"{STAGE}: ValueError: the photo 'a.jpg' is not to be had"
+        stage.run_tasks(fail, ["a.jpg"], "fail")
+    assert str(raised.value) == f"{PREPROCESS}: ValueError: the photo 'a.jpg' is not to be had"
     [note] = raised.value.__notes__
     assert note.startswith("Traceback (most recent call last)")
     assert note.endswith("ValueError: the photo 'a.jpg' is not to be had")
@@ -49,85 +53,96 @@ def test_a_failed_task_is_one_line_and_its_traceback_a_note(stage):
     assert raised.value.__suppress_context__
 
 
-def test_a_worker_that_always_dies_is_a_stage_error(stage):
-    def die(_):
+def test_a_worker_that_always_dies_is_a_stage_error(stage: Stage) -> None:
+    def die(units: Sequence[int]) -> Iterator[int]:
         import os
         import signal
 
         os.kill(os.getpid(), signal.SIGKILL)
-        yield
+        yield from units
 
-    message = rf"^{STAGE}: Python worker exited unexpectedly \(crashed\)$"
+    message = rf"^{PREPROCESS}: Python worker exited unexpectedly \(crashed\)$"
     with pytest.raises(StageError, match=message):
-        stage.tasks(die, [1], "die")
+        stage.run_tasks(die, [1], "die")
 
 
-def test_a_task_that_fails_once_is_tried_again(stage):
-    def fail_at_first(units):
-        from helpers.stages.stage import is_retried
+def test_a_task_that_fails_once_is_tried_again(stage: Stage) -> None:
+    def fail_at_first(units: Sequence[int]) -> Iterator[int]:
+        from helpers.spark.tasks import is_retried
 
         if not is_retried():
             raise ValueError("at first")
         yield from units
 
-    assert stage.tasks(fail_at_first, [1, 2, 3], "fail at first") == [1, 2, 3]
+    assert stage.run_tasks(fail_at_first, [1, 2, 3], "fail at first") == [1, 2, 3]
 
 
 HOLDER = """
     import sys, time
-    from helpers.storage import lease
+    from helpers.run.lease import hold_lease
     from helpers.storage.location import locate
 
-    with lease.lease(locate(sys.argv[1]), "another-run", lambda: None, beat_seconds=0.2):
+    with hold_lease(locate(sys.argv[1]), "another-run", lambda: None, heartbeat_seconds=0.2):
         print("held", flush=True)
         time.sleep(120)
 """
 
 
 @pytest.fixture
-def holder(tmp_path):
-    """Another live process that holds the stage's lease, and beats."""
-    place = tmp_path / "run" / "_leases" / f"{STAGE}.json"
-    command = [sys.executable, "-c", textwrap.dedent(HOLDER), place]
+def holder(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
+    """Another live process that holds the stage's lease, and renews it."""
+    place = tmp_path / "run" / "_leases" / f"{PREPROCESS}.json"
+    command = [sys.executable, "-c", textwrap.dedent(HOLDER), str(place)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
         yield process
         process.kill()
 
 
-def test_a_stage_that_another_driver_works_on_is_refused_by_name(pipeline, holder):
-    pipeline.add("Limes", 2)
+def test_a_stage_that_another_driver_works_on_is_refused_by_name(
+    pipeline: Pipeline, holder: "subprocess.Popen[str]"
+) -> None:
+    pipeline.add_photos("Limes", 2)
     pipeline.ingest()  # another stage, another lease
     with pytest.raises(LeaseHeldError, match=rf"run another-run on .* \(process {holder.pid}\)"):
         pipeline.preprocess()
     assert not (pipeline.run / "pixels").exists()
 
 
-def test_a_lease_left_by_a_dead_driver_is_taken_over(pipeline, holder):
+def test_a_lease_left_by_a_dead_driver_is_taken_over(
+    pipeline: Pipeline, holder: "subprocess.Popen[str]"
+) -> None:
     holder.kill()
     holder.wait()
-    pipeline.add("Limes", 2)
+    pipeline.add_photos("Limes", 2)
     pipeline.ingest()
     assert pipeline.preprocess().new == 2
 
 
-def test_the_lease_is_given_back_after_success_and_after_failure(pipeline):
-    pipeline.add("Limes", 2)
+def test_the_lease_is_given_back_after_success_and_after_failure(pipeline: Pipeline) -> None:
+    pipeline.add_photos("Limes", 2)
     pipeline.ingest()
     with pytest.raises(ValueError, match="PIXELS"):
         pipeline.featurize(PIXELS="0" * 16)
     assert [path for path in (pipeline.run / "_leases").iterdir() if path.suffix == ".json"] == []
 
 
-def test_a_driver_that_lost_its_lease_finishes_nothing(stage, tmp_path):
-    stage._cancel()  # what the lease calls at the beat that finds it taken
+def test_a_driver_that_lost_its_lease_finishes_nothing(stage: Stage) -> None:
+    stage.cancel()  # what the lease calls at the heartbeat that finds it taken
     with pytest.raises(LeaseLostError, match="another run took over 02_preprocess of"):
-        stage.finish({}, {}, {}, images=0, worked=True)
-    assert Run(LocalLocation(str(tmp_path))).read_history() == []
+        stage.finish({}, 1, parameters={})
+    with (
+        pytest.raises(LeaseLostError, match="another run took over 02_preprocess of"),
+        stage.write_snapshot("images", "0" * 16, {}) as snapshot,
+    ):
+        (snapshot.location / "images.parquet").write(b"photos")
+    assert not snapshot.is_whole
+    assert stage.run.read_history() == []
 
 
-def test_workers_have_pyspark_once_and_keep_what_they_imported(stage):
-    def look(_):
+def test_workers_have_pyspark_once_and_keep_what_they_imported(stage: Stage) -> None:
+    def look(_: Sequence[int]) -> Iterator[tuple[str, list[str], int]]:
         import gc
 
         where = [place for place in sys.path if place.endswith((".zip", ".jar"))]
@@ -137,15 +152,15 @@ def test_workers_have_pyspark_once_and_keep_what_they_imported(stage):
             gc.get_freeze_count(),
         )
 
-    stage.tasks(look, range(8), "warm the workers")
-    for file, archives, frozen in stage.tasks(look, range(8), "look"):
+    stage.run_tasks(look, range(8), "warm the workers")
+    for file, archives, frozen in stage.run_tasks(look, range(8), "look"):
         assert file == pyspark.__file__
         assert archives == []
         assert frozen > 0
 
 
-def test_workers_give_freed_memory_back(stage):
-    def look(_):
+def test_workers_give_freed_memory_back(stage: Stage) -> None:
+    def look(_: Sequence[int]) -> Iterator[dict[str, str | None]]:
         yield {name: os.environ.get(name) for name in environment.MEMORY}
 
-    assert stage.tasks(look, [1], "look") == [environment.MEMORY]
+    assert stage.run_tasks(look, [1], "look") == [environment.MEMORY]

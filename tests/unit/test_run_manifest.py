@@ -1,4 +1,4 @@
-"""The manifest of a run: what each stage finished last, from what, and what is out of date."""
+"""The manifest of a run: what each stage finished last, from what, and what is stale."""
 
 import json
 import multiprocessing
@@ -10,16 +10,17 @@ import pytest
 
 from helpers.parameters import NOTEBOOKS
 from helpers.run.manifest import (
+    FORMAT,
     RESULT_TABLES,
     AccountingError,
     Record,
     Run,
     StaleError,
+    installed_versions,
     require_sum,
-    versions,
 )
 from helpers.run.snapshots import new_run
-from helpers.storage.location import LocalLocation
+from helpers.storage.local import LocalLocation
 
 INGEST, PREPROCESS, FEATURIZE, PCA, CLASSIFY = NOTEBOOKS
 
@@ -35,8 +36,8 @@ def finish(
     """Finish a stage; ``"a1 p1"`` stands for the first images and the first pixels."""
     tables = dict(zip("apfcy", RESULT_TABLES.values(), strict=True))
     fingerprints = {tables[short[0]]: short for short in lineage.split()}
-    run.finish(Record(stage, new_run(), fingerprints, {}, seconds=seconds, **more))
-    return run.manifest()
+    run.append(Record(stage, new_run(), fingerprints, {}, seconds=seconds, **more))
+    return run.read_manifest()
 
 
 def finish_all(run: Run) -> None:
@@ -50,11 +51,12 @@ def finish_all(run: Run) -> None:
 
 
 def test_a_run_that_has_not_begun_has_an_empty_manifest(run: Run) -> None:
+    assert run.read_manifest() == {"format": FORMAT, "history": []}
     assert run.read_history() == []
     assert not Path(run.location.uri).exists()
 
 
-def test_a_finished_stage_is_told_with_its_lineage_counts_and_speed(run: Run) -> None:
+def test_the_manifest_has_the_lineage_counts_and_speed_of_a_finished_stage(run: Run) -> None:
     record = Record(
         PREPROCESS,
         "run1",
@@ -62,31 +64,31 @@ def test_a_finished_stage_is_told_with_its_lineage_counts_and_speed(run: Run) ->
         {"IMAGE_SIZE": 64},
         counts={"pixels": 3, "rejects": {"empty": 1}},
         seconds=0.5,
-        images=4,
+        photos=4,
     )
-    run.finish(record)
-    manifest = run.manifest()
+    run.append(record)
+    manifest = run.read_manifest()
     assert manifest["parameters"] == {"IMAGE_SIZE": 64}
     assert manifest["fingerprints"] == {"images": "a1", "pixels": "p1"}
     assert manifest["counts"] == {"pixels": 3, "rejects": {"empty": 1}}
     assert manifest["stages"] == {
         PREPROCESS: {"seconds": 0.5, "images": 4, "images_per_second": 8.0}
     }
-    assert manifest["versions"] == versions()
+    assert manifest["versions"] == installed_versions()
     (kept,) = run.read_history()
     assert kept.finished == manifest["finished"]
     assert (kept.stage, kept.run, kept.lineage) == (PREPROCESS, "run1", record.lineage)
 
 
-def test_figures_stand_under_the_name_of_the_result(run: Run) -> None:
-    finish(run, PCA, "a1 p1 f1 c1", figures={"components": 4})
-    manifest = finish(run, CLASSIFY, "a1 p1 f1 c1 y1", figures={"accuracy": 0.9})
+def test_metrics_stand_under_the_name_of_the_result(run: Run) -> None:
+    finish(run, PCA, "a1 p1 f1 c1", metrics={"components": 4})
+    manifest = finish(run, CLASSIFY, "a1 p1 f1 c1 y1", metrics={"accuracy": 0.9})
     assert (manifest["pca"], manifest["classify"]) == ({"components": 4}, {"accuracy": 0.9})
 
 
-def test_all_stages_of_one_lineage_are_told(run: Run) -> None:
+def test_the_manifest_has_all_stages_of_one_lineage(run: Run) -> None:
     finish_all(run)
-    manifest = run.manifest()
+    manifest = run.read_manifest()
     assert list(manifest["stages"]) == list(NOTEBOOKS)
     assert manifest["fingerprints"] == dict(
         zip(RESULT_TABLES.values(), ("a1", "p1", "f1", "c1", "y1"), strict=True)
@@ -94,7 +96,7 @@ def test_all_stages_of_one_lineage_are_told(run: Run) -> None:
     assert len(manifest["history"]) == 5
 
 
-def test_results_of_an_earlier_catalogue_are_history(run: Run) -> None:
+def test_results_of_an_earlier_catalog_are_history(run: Run) -> None:
     finish_all(run)
     manifest = finish(run, INGEST, "a2", counts={"images": 7})
     assert manifest["fingerprints"] == {"images": "a2"}
@@ -103,9 +105,9 @@ def test_results_of_an_earlier_catalogue_are_history(run: Run) -> None:
     assert len(manifest["history"]) == 6
 
 
-def test_a_stage_that_had_nothing_to_do_leaves_its_speed_and_what_follows(run: Run) -> None:
+def test_a_stage_that_had_nothing_to_do_keeps_its_speed_and_the_later_results(run: Run) -> None:
     finish_all(run)
-    before = run.manifest()
+    before = run.read_manifest()
     after = finish(run, PREPROCESS, "a1 p1", seconds=None)
     assert after["stages"] == before["stages"]
     assert after["fingerprints"] == before["fingerprints"]
@@ -115,15 +117,15 @@ def test_a_stage_that_never_worked_has_no_speed(run: Run) -> None:
     assert finish(run, INGEST, "a1", seconds=None)["stages"] == {}
 
 
-def test_the_speed_told_is_that_of_the_result_told(run: Run) -> None:
+def test_the_speed_is_that_of_the_result_in_the_manifest(run: Run) -> None:
     finish(run, FEATURIZE, "a1 p1 f1", seconds=1.0)
     finish(run, FEATURIZE, "a1 p1 f2", seconds=2.0)
     manifest = finish(run, FEATURIZE, "a1 p1 f1", seconds=None)
     assert manifest["stages"][FEATURIZE]["seconds"] == 1.0
 
 
-def test_what_is_told_is_of_one_lineage_also_downstream(run: Run) -> None:
-    """An analysis of earlier features is no part of a summary that tells the later ones."""
+def test_later_results_of_another_lineage_are_not_in_the_manifest(run: Run) -> None:
+    """A PCA of earlier features has no place beside the features that replaced them."""
     finish_all(run)
     finish(run, FEATURIZE, "a1 p1 f2", counts={"features": 2})
     manifest = finish(run, PREPROCESS, "a1 p1", seconds=None)
@@ -132,26 +134,26 @@ def test_what_is_told_is_of_one_lineage_also_downstream(run: Run) -> None:
     assert list(manifest["stages"]) == [INGEST, PREPROCESS, FEATURIZE]
 
 
-def test_an_earlier_catalogue_come_back_brings_its_results_back(run: Run) -> None:
+def test_an_earlier_catalog_that_comes_back_brings_its_results_back(run: Run) -> None:
     finish_all(run)
     finish(run, INGEST, "a2")
     manifest = finish(run, INGEST, "a1", seconds=None)
     assert manifest["fingerprints"]["classify"] == "y1"
 
 
-def test_the_versions_of_what_makes_the_numbers_are_told() -> None:
-    assert {"numpy", "pillow", "pyarrow", "pyspark"} <= versions().keys()
-    assert all(versions().values())
+def test_the_versions_of_the_libraries_that_make_the_numbers_are_known() -> None:
+    assert {"numpy", "pillow", "pyarrow", "pyspark"} <= installed_versions().keys()
+    assert all(installed_versions().values())
 
 
 def test_a_library_that_is_not_installed_has_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("helpers.run.manifest.LIBRARIES", ("numpy", "no-such-library"))
-    assert list(versions()) == ["numpy"]
+    assert list(installed_versions()) == ["numpy"]
 
 
 def _finish_many(path: str, times: int) -> None:
     for _ in range(times):
-        Run(LocalLocation(path)).finish(Record(INGEST, new_run(), {"images": "a"}, {}))
+        Run(LocalLocation(path)).append(Record(INGEST, new_run(), {"images": "a"}, {}))
 
 
 def test_no_record_of_runs_at_the_same_time_is_lost(run: Run) -> None:
@@ -167,13 +169,13 @@ def test_no_record_of_runs_at_the_same_time_is_lost(run: Run) -> None:
 def test_a_record_that_is_sent_twice_is_kept_once(run: Run) -> None:
     """The answer to a write may be lost, and the write repeated."""
     record = Record(INGEST, "run1", {"images": "a1"}, {})
-    run.finish(record)
-    before = run.manifest()
-    run.finish(record)
-    assert run.manifest() == before
+    run.append(record)
+    before = run.read_manifest()
+    run.append(record)
+    assert run.read_manifest() == before
 
 
-# What is out of date
+# What is stale
 
 CURRENT_LINEAGES = ("a1", "a1 p1", "a1 p1 f1", "a1 p1 f1 c1", "a1 p1 f1 c1 y1")
 
@@ -237,25 +239,25 @@ def test_a_result_named_by_its_fingerprint_is_taken_however_old(run: Run) -> Non
     }
 
 
-def test_of_a_named_result_the_last_record_counts(run: Run) -> None:
+def test_the_last_record_of_a_named_result_counts(run: Run) -> None:
     finish(run, PREPROCESS, "a1 p1")
     finish(run, PREPROCESS, "a2 p1")
     assert run.require(PREPROCESS, "p1").lineage["images"] == "a2"
 
 
-def test_a_fingerprint_that_names_nothing_is_refused(run: Run) -> None:
+def test_an_unknown_fingerprint_is_refused(run: Run) -> None:
     finish_all(run)
-    with pytest.raises(ValueError, match=r"FEATURES must name a result finished in .*, got 'f9'"):
+    with pytest.raises(ValueError, match=r"FEATURES must be a result finished in .*, got 'f9'"):
         run.require(FEATURIZE, "f9")
 
 
-def test_a_result_that_its_stage_refused_is_taken_only_to_look_into_it(run: Run) -> None:
+def test_a_blocked_result_is_taken_only_to_look_into_it(run: Run) -> None:
     finish_all(run)
-    finish(run, PREPROCESS, "a1 p2", refused="most photos are rejected")
+    finish(run, PREPROCESS, "a1 p2", blocked_because="most photos are rejected")
     for asked in (PREPROCESS, FEATURIZE):
         with pytest.raises(StaleError, match=f"^{PREPROCESS} stopped in .*: most photos"):
             run.require(asked)
-    with pytest.raises(ValueError, match="PIXELS must name a result finished"):
+    with pytest.raises(ValueError, match="PIXELS must be a result finished"):
         run.require(PREPROCESS, "p2")
     assert run.require(PREPROCESS, even_blocked=True).lineage["pixels"] == "p2"
     assert run.require(PREPROCESS, "p2", even_blocked=True).lineage["pixels"] == "p2"
@@ -264,30 +266,33 @@ def test_a_result_that_its_stage_refused_is_taken_only_to_look_into_it(run: Run)
 # A manifest that cannot be read
 
 
-def test_another_format_is_refused_and_left_alone(run: Run) -> None:
-    content = b'{"format": 99, "history": []}'
+@pytest.mark.parametrize("number", [FORMAT - 1, 99])
+def test_another_format_is_refused_and_left_alone(number: int, run: Run) -> None:
+    content = json.dumps({"format": number, "history": []}).encode()
     (run.location / "manifest.json").write(content)
-    for fails in (run.manifest, run.history, lambda: finish(run, INGEST, "a1")):
-        with pytest.raises(ValueError, match=r"manifest\.json has format 99.*reads format 1"):
-            fails()
+    for read in (run.read_manifest, run.read_history, lambda: finish(run, INGEST, "a1")):
+        with pytest.raises(
+            ValueError, match=rf"manifest\.json has format {number}, .*reads format {FORMAT}"
+        ):
+            read()
     assert (run.location / "manifest.json").read() == content
 
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[]", b"null", b"\xff", b'{"format": 1}', b'{"format": 1, "history": 3}'],
+    [b"", b"{", b"[]", b"null", b"\xff", b'{"format": 2}', b'{"format": 2, "history": 3}'],
 )
 def test_a_damaged_manifest_is_named_and_left_alone(content: bytes, run: Run) -> None:
-    place = run.location / "manifest.json"
-    place.write(content)
-    for fails in (run.manifest, run.history, lambda: finish(run, INGEST, "a1")):
-        with pytest.raises(OSError, match=f"damaged: {place.uri}"):
-            fails()
-    assert place.read() == content
+    location = run.location / "manifest.json"
+    location.write(content)
+    for read in (run.read_manifest, run.read_history, lambda: finish(run, INGEST, "a1")):
+        with pytest.raises(OSError, match=f"damaged: {location.uri}"):
+            read()
+    assert location.read() == content
 
 
 def test_the_manifest_is_plain_json_of_any_text(run: Run) -> None:
-    run.finish(Record(INGEST, "run", {"images": "a"}, {"SOURCE_URI": "/é 🍎"}))
+    run.append(Record(INGEST, "run", {"images": "a"}, {"SOURCE_URI": "/é 🍎"}))
     text = (run.location / "manifest.json").read().decode()
     assert "é 🍎" in text
     assert json.loads(text)["parameters"] == {"SOURCE_URI": "/é 🍎"}

@@ -3,8 +3,10 @@
 import gc
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import cast
 
 import pytest
 
@@ -21,17 +23,20 @@ def packages(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def thawed():
-    """Nothing stays frozen behind a test."""
+def _unfreeze() -> Iterator[None]:
+    """Nothing stays frozen after a test."""
     yield
     gc.unfreeze()
 
 
+# Where PySpark comes from
+
+
 def test_archives_of_the_installed_pyspark_are_left_out(packages: Path) -> None:
     home = packages / "pyspark"
-    theirs = [str(home / "python" / "lib" / "pyspark.zip"), str(home / "jars" / "spark-core.jar")]
-    mine = ["", "/photos/mine.zip", str(packages)]
-    assert archives([*theirs, *mine], str(home)) == theirs
+    sparks = [str(home / "python" / "lib" / "pyspark.zip"), str(home / "jars" / "spark-core.jar")]
+    others = ["", "/photos/mine.zip", str(packages)]
+    assert archives([*sparks, *others], str(home)) == sparks
 
 
 def test_archives_are_found_behind_a_link(packages: Path, tmp_path: Path) -> None:
@@ -51,29 +56,37 @@ def test_archives_are_kept_where_pyspark_is_not_installed_beside_them(packages: 
     assert archives([archive, str(packages)], str(home)) == []  # a Spark from elsewhere
 
 
-class Socket:
-    """Notes the options that are set."""
+# Between two tasks
+
+
+class FakeSocket:
+    """A socket that keeps the options that are set."""
 
     def __init__(self) -> None:
         self.options: list[tuple[int, int, int]] = []
 
     def setsockopt(self, *option: int) -> None:
-        self.options.append(option)
+        level, name, value = option
+        self.options.append((level, name, value))
+
+
+def as_socket(fake: FakeSocket) -> socket.socket:
+    return cast(socket.socket, fake)
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="Linux alone has TCP_QUICKACK")
 def test_each_task_is_acknowledged_at_once() -> None:
     quick = (socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-    connection = Socket()
+    fake = FakeSocket()
     seen = []
 
-    def run_task(sock: Socket, authenticated: bool) -> int:
-        seen.append((list(sock.options), authenticated))
+    def run_task(_sock: socket.socket, authenticated: bool) -> int:
+        seen.append((list(fake.options), authenticated))
         return 7
 
     worker = hastened(run_task)
-    assert worker(connection, False) == 7
-    assert worker(connection, True) == 7
+    assert worker(as_socket(fake), False) == 7
+    assert worker(as_socket(fake), True) == 7
     assert seen == [([quick], False), ([quick, quick], True)]
 
 
@@ -89,18 +102,18 @@ def test_what_a_task_imports_is_frozen_and_its_garbage_is_not(
         def __del__(self) -> None:
             ended.append(self)
 
-    def run_task(_: Socket, authenticated: bool) -> int:
+    def run_task(_sock: socket.socket, authenticated: bool) -> int:
         if authenticated:
             monkeypatch.setitem(sys.modules, "a_module_of_the_second_task", ModuleType("a"))
         Garbage()
         return 0
 
     worker = hastened(run_task)
-    worker(Socket(), False)
+    worker(as_socket(FakeSocket()), False)
     assert len(ended) == 1
     frozen = gc.get_freeze_count()
     assert frozen > 0
-    later = [[] for _ in range(1000)]
-    worker(Socket(), True)
+    later: list[list[None]] = [[] for _ in range(1000)]
+    worker(as_socket(FakeSocket()), True)
     assert len(ended) == 2
     assert gc.get_freeze_count() >= frozen + len(later)
