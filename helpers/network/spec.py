@@ -10,7 +10,7 @@ from helpers.backbones import BACKBONES, INPUT_SIZE, SAMPLE, Backbone
 from helpers.parameters import Parameters
 
 #: rises when features move by more than 1e-5, whatever the precision
-FEATURES_VERSION = 2
+FEATURES_VERSION = 3
 
 #: photos in the network's fixed batch; the last batch is padded (measured: 1 is best in float32)
 BATCH = {"f32": 1, "bf16": 1, "int8": 8}

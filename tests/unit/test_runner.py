@@ -271,7 +271,7 @@ class TestExecute:
         folder.mkdir(parents=True)
         (folder / "kernel.json").write_text(json.dumps(kernel))
         monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
-        monkeypatch.setattr(runner.spec, "NAME", "dies")
+        monkeypatch.setattr(spec, "NAME", "dies")
         return starts
 
     def test_a_kernel_that_does_not_come_up_is_started_again(
@@ -280,7 +280,7 @@ class TestExecute:
         starts.with_name("lives").touch()
         output = tmp_path / "out.ipynb"
         runner.execute(notebooks / "01_ingest.ipynb", output, {})
-        assert len(texts(output)) == 1
+        assert len(list_printed(read_notebook(output))) == 1
         assert starts.read_text().split() == ["start", "start"]
 
     def test_a_kernel_that_does_not_come_up_twice_is_told_in_one_line(
