@@ -19,6 +19,9 @@ from helpers.stages.ingest import Ingested
 from helpers.stages.pca import PcaResult
 from helpers.stages.preprocess import Preprocessed
 
+#: where a snapshot holds the files of the table that it is named after
+SNAPSHOTS = {"images": "images", "splits": "sides", "pca": "scores", "classify": "predictions"}
+
 
 @dataclass(frozen=True)
 class Pipeline:
@@ -73,6 +76,16 @@ class Pipeline:
         """Find the one folder of a table: a fingerprint's parts or a snapshot."""
         [folder] = (self.run / name).iterdir()
         return folder
+
+    def find_rows(self, name: str) -> Path:
+        """Find the folder that holds a table's Parquet files."""
+        if name == "photos":
+            return self.find_table("pca") / name
+        return self.find_table(name) / SNAPSHOTS.get(name, "")
+
+    def list_parts(self, name: str) -> list[Path]:
+        """List the parts of a table in parts."""
+        return sorted(self.find_table(name).glob("part-*.parquet"))
 
     def stat_files(self) -> dict[str, tuple[int, int]]:
         """Inode and time of every file of the tables: equal where nothing was written."""

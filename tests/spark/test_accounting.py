@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-from pathlib import Path
 from types import ModuleType
 
 import duckdb
@@ -16,8 +15,8 @@ import pytest
 from harness.pipeline import Pipeline
 from harness.reference import SAMPLE
 
+from helpers.run import planner
 from helpers.run.manifest import AccountingError
-from helpers.run.parts import Parts
 
 REASONS = {
     "Training/Banana/118_100.jpg": "truncated",
@@ -27,17 +26,19 @@ REASONS = {
 }
 COLUMNS = {
     "images": "path label folder_side length modified",
-    "pixels": "path length modified image_id height width pixels",
+    "pixels": "path length modified image_id kind height width pixels",
     "rejects": "path length modified image_id reason detail attempt content",
     "features": "image_id features",
     "splits": "path image_id group side",
-    "pca": "image_id scores",
+    "pca": "image_id path label side scores",
+    "photos": "path label side image_id",
     "classify": "path label side predicted probability",
 }
 STRING, INTEGER, BYTES = pa.string(), pa.int32(), pa.binary()
 TYPES = {
     "path": STRING, "label": STRING, "folder_side": STRING, "image_id": STRING, "reason": STRING,
     "detail": STRING, "group": STRING, "side": STRING, "predicted": STRING,
+    "kind": STRING,
     "length": pa.int64(), "modified": pa.timestamp("us", tz="UTC"),
     "height": INTEGER, "width": INTEGER, "attempt": INTEGER, "pixels": BYTES, "content": BYTES,
     "features": pa.list_(pa.float32()), "scores": pa.list_(pa.float32()),
@@ -45,14 +46,8 @@ TYPES = {
 }  # fmt: skip
 ROWS = {
     "images": 594, "pixels": 590, "rejects": 4, "features": 588, "splits": 590, "pca": 588,
-    "classify": 590,
+    "photos": 590, "classify": 590,
 }  # fmt: skip
-
-
-def find_files(sample: Pipeline, name: str) -> Path:
-    """Find the folder that holds a table's Parquet files."""
-    below = {"pca": "scores", "classify": "predictions"}
-    return sample.find_table(name) / below.get(name, "")
 
 
 def test_files_found_are_images_and_skipped(sample: Pipeline) -> None:
@@ -66,7 +61,7 @@ def test_images_are_pixels_and_rejects(sample: Pipeline) -> None:
     counts = sample.read_manifest()["counts"]
     assert counts["pixels"] + sum(counts["rejects"].values()) == counts["images"]
     images, pixels, rejects = (
-        pd.read_parquet(sample.find_table(name), columns=["path"])["path"]
+        pd.read_parquet(sample.find_rows(name), columns=["path"])["path"]
         for name in ("images", "pixels", "rejects")
     )
     assert sorted([*pixels, *rejects]) == sorted(images)
@@ -76,7 +71,7 @@ def test_distinct_photos_are_features(sample: Pipeline) -> None:
     counts = sample.read_manifest()["counts"]
     assert counts["features"] == counts["pixels"] - counts["duplicates"]
     pixels, features = (
-        pd.read_parquet(sample.find_table(name), columns=["image_id"])["image_id"]
+        pd.read_parquet(sample.find_rows(name), columns=["image_id"])["image_id"]
         for name in ("pixels", "features")
     )
     assert sorted(set(pixels)) == sorted(features)
@@ -102,7 +97,7 @@ def test_a_duplicate_is_two_pixels_rows_one_feature_row_and_one_fitted_row(
     pixels = pd.read_parquet(sample.find_table("pixels"), columns=["path", "image_id"])
     id_of = pixels.set_index("path")["image_id"]
     features = pd.read_parquet(sample.find_table("features"), columns=["image_id"])["image_id"]
-    sides = pd.read_parquet(sample.find_table("splits"))
+    sides = pd.read_parquet(sample.find_rows("splits"))
     for copy, original in drawing.DUPLICATES.items():
         assert id_of[copy] == id_of[original]
         assert (features == id_of[copy]).sum() == 1
@@ -115,7 +110,7 @@ def test_duplicates_lie_on_one_side_and_both_in_the_csv(
     sample: Pipeline, drawing: ModuleType
 ) -> None:
     listed = pd.read_csv(sample.find_table("pca") / "pca_features.csv").set_index("path")
-    sides = pd.read_parquet(sample.find_table("splits")).set_index("path")["side"]
+    sides = pd.read_parquet(sample.find_rows("splits")).set_index("path")["side"]
     for copy, original in drawing.DUPLICATES.items():
         assert sides[copy] == sides[original] == listed["side"][copy] == listed["side"][original]
         numbers = listed.filter(like="pc_")
@@ -125,7 +120,7 @@ def test_duplicates_lie_on_one_side_and_both_in_the_csv(
 
 @pytest.mark.parametrize("name", COLUMNS)
 def test_pyarrow_reads_a_table_directly(sample: Pipeline, name: str) -> None:
-    table = pyarrow.dataset.dataset(find_files(sample, name)).to_table()
+    table = pyarrow.dataset.dataset(sample.find_rows(name)).to_table()
     assert table.column_names == COLUMNS[name].split()
     assert table.num_rows == ROWS[name]
     for column in table.schema:
@@ -134,26 +129,26 @@ def test_pyarrow_reads_a_table_directly(sample: Pipeline, name: str) -> None:
 
 @pytest.mark.parametrize("name", COLUMNS)
 def test_pandas_reads_a_table_directly(sample: Pipeline, name: str) -> None:
-    frame = pd.read_parquet(find_files(sample, name))
+    frame = pd.read_parquet(sample.find_rows(name))
     assert list(frame) == COLUMNS[name].split()
     assert len(frame) == ROWS[name]
 
 
 @pytest.mark.parametrize("name", COLUMNS)
 def test_spark_reads_a_table_directly(sample: Pipeline, name: str) -> None:
-    frame = sample.spark.read.parquet(str(find_files(sample, name)))
+    frame = sample.spark.read.parquet(str(sample.find_rows(name)))
     assert frame.columns == COLUMNS[name].split()
     assert frame.count() == ROWS[name]
 
 
 @pytest.mark.parametrize("name", COLUMNS)
 def test_duckdb_reads_a_table_directly(sample: Pipeline, name: str) -> None:
-    [[rows]] = duckdb.sql(f"select count(*) from '{find_files(sample, name)}/*.parquet'").fetchall()
+    [[rows]] = duckdb.sql(f"select count(*) from '{sample.find_rows(name)}/*.parquet'").fetchall()
     assert rows == ROWS[name]
 
 
 def test_pixels_are_row_major_rgb_of_the_height_and_width_beside_them(sample: Pipeline) -> None:
-    rows = pyarrow.dataset.dataset(find_files(sample, "pixels")).to_table()
+    rows = pyarrow.dataset.dataset(sample.find_rows("pixels")).to_table()
     lengths = pc.binary_length(rows["pixels"])
     expected = pc.multiply(3, pc.multiply(rows["height"], rows["width"]))
     assert pc.all(pc.equal(lengths, expected)).as_py()
@@ -186,7 +181,7 @@ def test_manifest_has_the_documented_keys(sample: Pipeline) -> None:
 def test_manifest_names_the_tables_by_their_fingerprints(sample: Pipeline) -> None:
     fingerprints = sample.read_manifest()["fingerprints"]
     del fingerprints["decoded"]  # of the rows, not of a table
-    assert set(fingerprints) == {*COLUMNS, "networks"} - {"rejects"}
+    assert set(fingerprints) == {*COLUMNS, "networks"} - {"rejects", "photos"}
     for name, fingerprint in fingerprints.items():
         assert sample.find_table(name).name.partition("-")[0] == fingerprint
 
@@ -204,7 +199,7 @@ def test_a_photo_that_no_task_wrote_is_missed(
 ) -> None:
     pipeline.add_photos("Banana", 3)
     pipeline.ingest()
-    monkeypatch.setattr(Parts, "list_names", lambda _: [])  # the parts are there, and not seen
+    monkeypatch.setattr(planner, "list_parts", lambda _: ([], []))  # they are there, and not seen
     with pytest.raises(AccountingError, match=r"images: 3 is not 0 pixels \+ 0 rejects = 0"):
         pipeline.preprocess()
     assert "pixels" not in pipeline.read_manifest()["counts"]
