@@ -11,13 +11,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from helpers.parameters import KAGGLE, Parameters
+from helpers.photos.archive import Packing
+from helpers.photos.source import Photo
 from helpers.run.manifest import Run, StaleError
 from helpers.run.results import Catalog, read_catalog
 from helpers.stages.ingest import COMPLETE, SKIP_RULES, ingest
+from helpers.storage.base import Entry
 from helpers.storage.local import LocalLocation
 from helpers.storage.location import locate
 
@@ -51,12 +55,25 @@ def take(run_uri: str) -> Take:
 
 
 def list_paths(catalog: Catalog) -> list[str]:
-    paths: list[str] = catalog.images["path"].to_pylist()
+    paths: list[str] = catalog.read_images()["path"].to_pylist()
     return paths
 
 
 def list_labels(catalog: Catalog) -> dict[str, str]:
-    return dict(zip(list_paths(catalog), catalog.images["label"].to_pylist(), strict=True))
+    images = catalog.read_images()
+    return dict(zip(images["path"].to_pylist(), images["label"].to_pylist(), strict=True))
+
+
+def list_photos(catalog: Catalog) -> list[Photo]:
+    packing = {
+        row.pop("path"): Packing(**row)
+        for piece in catalog.iterate_members()
+        for row in piece.to_pylist()
+    }
+    images = catalog.read_images()
+    columns = (images["path"], images["length"], images["modified"].cast(pa.int64()))
+    keys = zip(*(column.to_pylist() for column in columns), strict=True)
+    return [Photo(*key, packing.get(key[0])) for key in keys]
 
 
 # What is taken
@@ -65,7 +82,7 @@ def list_labels(catalog: Catalog) -> dict[str, str]:
 def test_the_catalog_has_path_label_side_length_and_time(take: Take, folder_of: FolderOf) -> None:
     source = folder_of({"Training/Apple/0_100.jpg": b"123"})
     os.utime(source / "Training/Apple/0_100.jpg", ns=(0, TIME * 10**9 + 123_456_789))
-    (row,) = take(source).images.to_pylist()
+    (row,) = take(source).read_images().to_pylist()
     assert row.pop("modified").isoformat() == "2020-05-17T12:00:00.123456+00:00"
     assert row == {
         "path": "Training/Apple/0_100.jpg",
@@ -113,7 +130,8 @@ def test_the_label_is_the_folder_at_label_level(
     source = folder_of({"a/b/c/1.jpg": b"", "a/2.jpg": b"", "3.jpg": b""})
     catalog = take(source, LABEL_LEVEL=level)
     assert list_labels(catalog) == expected
-    assert catalog.skipped == ({"no_label": 3 - len(expected)} if len(expected) < 3 else {})
+    left = {"no_label": 3 - len(expected)} if len(expected) < 3 else {}
+    assert catalog.counts["skipped"] == left
 
 
 @pytest.mark.parametrize(
@@ -133,7 +151,7 @@ def test_the_label_is_the_folder_at_label_level(
 def test_the_side_is_the_nearest_folder_that_names_one(
     path: str, side: str | None, take: Take, folder_of: FolderOf
 ) -> None:
-    assert take(folder_of({path: b""})).images["folder_side"].to_pylist() == [side]
+    assert take(folder_of({path: b""})).read_images()["folder_side"].to_pylist() == [side]
 
 
 @pytest.mark.parametrize(
@@ -143,7 +161,7 @@ def test_the_side_is_the_nearest_folder_that_names_one(
 def test_odd_names_are_kept(name: str, take: Take, folder_of: FolderOf) -> None:
     catalog = take(folder_of({f"ä {name}/{name}": b"123"}))
     assert list_labels(catalog) == {f"ä {name}/{name}": f"ä {name}"}
-    (photo,) = catalog.to_photos(catalog.images)
+    (photo,) = list_photos(catalog)
     assert catalog.source.read(photo) == b"123"
 
 
@@ -167,13 +185,13 @@ def test_every_file_is_taken_or_skipped_by_a_rule(take: Take, folder_of: FolderO
     (source / "linked").symlink_to("Training")
     catalog = take(source)
     assert list_paths(catalog) == sorted(FRUIT)
-    assert catalog.skipped == {
+    assert catalog.counts["skipped"] == {
         "folder_marker": 1,
         "hidden": 4,
         "name_not_utf8": 1,
         "other_ending": 3,
     }
-    assert set(catalog.skipped) <= set(SKIP_RULES)
+    assert set(catalog.counts["skipped"]) <= set(SKIP_RULES)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +209,7 @@ def test_a_glob_takes_what_it_matches_and_counts_the_rest(take: Take, folder_of:
         "Apple Red/0_100.jpg": "Apple Red",
         "Apple Red/1_100.jpg": "Apple Red",
     }
-    assert catalog.skipped == {"outside_glob": 1}
+    assert catalog.counts["skipped"] == {"outside_glob": 1}
 
 
 def test_a_glob_below_the_folder_of_a_class_keeps_its_label(
@@ -231,9 +249,9 @@ def test_limit_and_sample_fraction_are_per_class(
     take: Take,
 ) -> None:
     catalog = take(many, **parameters)
-    counts = catalog.images["label"].value_counts().to_pylist()
+    counts = catalog.read_images()["label"].value_counts().to_pylist()
     assert {each["values"]: each["counts"] for each in counts} == classes
-    assert catalog.skipped == skipped
+    assert catalog.counts["skipped"] == skipped
 
 
 def test_a_larger_sample_contains_the_smaller_one(many: Path, take: Take) -> None:
@@ -252,6 +270,60 @@ def test_a_sample_is_drawn_by_the_hash_of_the_path(many: Path, take: Take) -> No
     )
     drawn = [path for path in list_paths(take(many, LIMIT=4)) if path.startswith("a/")]
     assert drawn == sorted(by_hash[:4])
+
+
+def test_a_listing_of_many_pieces_is_one_catalog(
+    take: Take, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every 25th file is no image, and every class lies in every piece."""
+    source = LocalLocation(str(tmp_path / "source"))
+    Path(source.path).mkdir()
+    entries = [
+        Entry(f"{n % 7}/{n:05d}.{'jpg' if n % 25 else 'txt'}", n, n * 10**6) for n in range(50_000)
+    ]
+    list_files = LocalLocation.list_files
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            LocalLocation,
+            "list_files",
+            lambda location: iter(entries) if location == source else list_files(location),
+        )
+        catalog = take(source.uri)
+    assert catalog.counts == {"found": 50_000, "images": 48_000, "skipped": {"other_ending": 2_000}}
+    assert len(list(catalog.iterate_images())) > 1
+    taken = sorted(
+        (entry for entry in entries if entry.path.endswith(".jpg")), key=lambda entry: entry.path
+    )
+    images = catalog.read_images()
+    assert images["path"].to_pylist() == [entry.path for entry in taken]
+    assert images["label"].to_pylist() == [entry.path[0] for entry in taken]
+    assert images["length"].to_pylist() == [entry.length for entry in taken]
+    assert images["modified"].cast(pa.int64()).to_pylist() == [entry.modified for entry in taken]
+
+
+def test_a_listing_of_many_pieces_is_one_catalog(
+    take: Take, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every 25th file is no image, and every class lies in every piece."""
+    (tmp_path / "source").mkdir()
+    numbers = range(50_000)
+    endings = [".jpg" if number % 25 else ".txt" for number in numbers]
+    entries = [
+        Entry(f"{number % 7}/{number:05d}{ending}", number, number * 10**6)
+        for number, ending in zip(numbers, endings, strict=True)
+    ]
+    monkeypatch.setattr(LocalLocation, "list_files", lambda _: iter(entries))
+    catalog = take(tmp_path / "source")
+    monkeypatch.undo()
+    assert catalog.counts == {"found": 50_000, "images": 48_000, "skipped": {"other_ending": 2_000}}
+    pieces = list(catalog.iterate_images())
+    assert len(pieces) > 1
+    taken = sorted(entry for entry in entries if entry.path.endswith(".jpg"))
+    images = catalog.read_images()
+    assert images["path"].to_pylist() == [entry.path for entry in taken]
+    assert images["length"].to_pylist() == [entry.length for entry in taken]
+    assert images["label"].to_pylist() == [entry.path[0] for entry in taken]
+    assert images["modified"].cast("int64").to_pylist() == [entry.modified for entry in taken]
 
 
 # Folders, archives, downloads
@@ -281,7 +353,7 @@ def pack_tar(
 
 def read_rows(catalog: Catalog) -> list[tuple[Any, ...]]:
     """Path inside the source, label, side and bytes of each photo."""
-    photos = catalog.to_photos(catalog.images)
+    images = catalog.read_images().to_pylist()
     return [
         (
             row["path"].rpartition("!/")[2],
@@ -289,7 +361,7 @@ def read_rows(catalog: Catalog) -> list[tuple[Any, ...]]:
             row["folder_side"],
             catalog.source.read(photo),
         )
-        for row, photo in zip(catalog.images.to_pylist(), photos, strict=True)
+        for row, photo in zip(images, list_photos(catalog), strict=True)
     ]
 
 
@@ -306,13 +378,14 @@ def test_a_folder_and_an_archive_of_the_same_photos_give_the_same_rows(
     ]
     catalogs = [take(source) for source in sources]
     assert all(read_rows(catalog) == read_rows(catalogs[0]) for catalog in catalogs)
-    assert all(catalog.skipped == {"hidden": 1, "other_ending": 1} for catalog in catalogs)
+    skipped = {"hidden": 1, "other_ending": 1}
+    assert all(catalog.counts["skipped"] == skipped for catalog in catalogs)
 
 
 def test_the_path_of_a_photo_in_an_archive_begins_with_its_name(take: Take, tmp_path: Path) -> None:
     catalog = take(pack_zip(tmp_path / "fruit.zip", {"a/1.jpg": b"123"}))
     assert list_labels(catalog) == {"fruit.zip!/a/1.jpg": "a"}
-    (row,) = catalog.images.to_pylist()
+    (row,) = catalog.read_images().to_pylist()
     assert (row["length"], row["modified"].timestamp()) == (3, TIME)
 
 
@@ -323,7 +396,7 @@ def test_the_later_of_two_members_with_one_name_counts(take: Take, tmp_path: Pat
             file.writestr("a/1.jpg", content)
     catalog = take(tmp_path / "fruit.zip")
     assert [row[3] for row in read_rows(catalog)] == [b"the second"]
-    assert catalog.skipped == {"superseded": 1}
+    assert catalog.counts["skipped"] == {"superseded": 1}
 
 
 @pytest.mark.parametrize(("name", "mode"), [("fruit.tar", "w"), ("fruit.tar.gz", "w:gz")])
@@ -331,7 +404,8 @@ def test_links_in_an_archive_are_counted(name: str, mode: str, take: Take, tmp_p
     source = pack_tar(tmp_path / name, {"a/1.jpg": b"123"}, mode, links=["a/2.jpg", "a/3.jpg"])
     for _ in range(2):  # the second time it is unpacked already
         catalog = take(source)
-        assert (len(catalog.images), catalog.skipped, catalog.found) == (1, {"not_a_file": 2}, 3)
+        assert len(catalog.read_images()) == 1
+        assert catalog.counts == {"found": 3, "images": 1, "skipped": {"not_a_file": 2}}
 
 
 @pytest.mark.parametrize("pack", [pack_zip, pack_tar])
@@ -341,7 +415,7 @@ def test_names_that_lead_outside_an_archive_are_counted(
     name = "fruit.zip" if pack is pack_zip else "fruit.tar"
     catalog = take(pack(tmp_path / name, {"a/1.jpg": b"1", "../2.jpg": b"2", "./a/3.jpg": b"3"}))
     assert list_labels(catalog) == {f"{name}!/a/1.jpg": "a", f"{name}!/a/3.jpg": "a"}
-    assert catalog.skipped == {"not_a_file": 1}
+    assert catalog.counts["skipped"] == {"not_a_file": 1}
 
 
 def test_the_later_of_two_unpacked_members_with_one_name_counts(take: Take, tmp_path: Path) -> None:
@@ -352,7 +426,7 @@ def test_the_later_of_two_unpacked_members_with_one_name_counts(take: Take, tmp_
             file.addfile(item, io.BytesIO(content))
     catalog = take(tmp_path / "fruit.tar.gz")
     assert [row[3] for row in read_rows(catalog)] == [b"the second"]
-    assert (catalog.skipped, catalog.found) == ({"superseded": 1}, 2)
+    assert catalog.counts == {"found": 2, "images": 1, "skipped": {"superseded": 1}}
 
 
 def test_an_archive_that_was_replaced_is_listed_anew(take: Take, tmp_path: Path) -> None:
@@ -366,7 +440,7 @@ def test_an_archive_that_was_replaced_is_listed_anew(take: Take, tmp_path: Path)
         first.require_unchanged()
     again = take(source)
     assert [row[3] for row in read_rows(again)] == [b"red", b"yel"]
-    assert again.fingerprint != first.fingerprint
+    assert again.snapshot.snapshot.fingerprint != first.snapshot.snapshot.fingerprint
 
 
 def test_a_compressed_archive_is_unpacked_once(take: Take, tmp_path: Path, run_uri: str) -> None:
@@ -375,7 +449,7 @@ def test_a_compressed_archive_is_unpacked_once(take: Take, tmp_path: Path, run_u
     assert first.source.base.uri.startswith(run_uri)
     tags = [(first.source.base / path).version_tag() for path in FRUIT]
     second = take(source)
-    assert second.fingerprint == first.fingerprint
+    assert second.snapshot.snapshot.fingerprint == first.snapshot.snapshot.fingerprint
     assert [(second.source.base / path).version_tag() for path in FRUIT] == tags
 
 
@@ -430,9 +504,9 @@ def test_a_download_from_kaggle_is_copied_below_the_run_once(
     monkeypatch.setitem(sys.modules, "kagglehub", SimpleNamespace(dataset_download=download))
     catalog = take(KAGGLE)
     assert list_paths(catalog) == sorted(FRUIT)
-    assert catalog.skipped == {}
+    assert catalog.counts["skipped"] == {}
     assert catalog.source.base.uri.startswith(run_uri)
-    assert take(KAGGLE).fingerprint == catalog.fingerprint
+    assert take(KAGGLE).snapshot.snapshot.fingerprint == catalog.snapshot.snapshot.fingerprint
     assert asked == ["moltean/fruits"]
 
 
@@ -527,7 +601,7 @@ def test_a_second_run_makes_no_second_snapshot(
 ) -> None:
     source = folder_of(FRUIT)
     first, second = take(source), take(source)
-    assert first.fingerprint == second.fingerprint
+    assert first.snapshot.snapshot.fingerprint == second.snapshot.snapshot.fingerprint
     assert len(list_snapshots(run_uri)) == 1
     worked, idle = Run(locate(run_uri)).read_history()
     assert worked.seconds is not None
@@ -540,7 +614,7 @@ def test_a_changed_source_makes_another_snapshot(
     change: str, take: Take, folder_of: FolderOf, run_uri: str
 ) -> None:
     source = folder_of(FRUIT)
-    before = take(source).fingerprint
+    before = take(source).snapshot.snapshot.fingerprint
     match change:
         case "added":
             (source / "new.jpg").touch()
@@ -552,7 +626,7 @@ def test_a_changed_source_makes_another_snapshot(
             os.utime(source / "top.gif", ns=(status.st_atime_ns, status.st_mtime_ns))
         case "touched":
             os.utime(source / "top.gif", ns=(0, TIME * 10**9))
-    assert take(source).fingerprint != before
+    assert take(source).snapshot.snapshot.fingerprint != before
     assert len(list_snapshots(run_uri)) == 2
 
 
@@ -560,21 +634,22 @@ def test_other_labels_of_the_same_files_are_another_catalog(
     take: Take, folder_of: FolderOf
 ) -> None:
     source = folder_of({"a/b/1.jpg": b"", "a/b/2.jpg": b""})
-    assert take(source).fingerprint != take(source, LABEL_LEVEL=2).fingerprint
+    one, other = take(source), take(source, LABEL_LEVEL=2)
+    assert one.snapshot.snapshot.fingerprint != other.snapshot.snapshot.fingerprint
 
 
 def test_the_manifest_has_the_counts(take: Take, folder_of: FolderOf, run_uri: str) -> None:
     catalog = take(folder_of({**FRUIT, "readme.txt": b""}))
     manifest = Run(locate(run_uri)).read_manifest()
     assert manifest["counts"] == {"found": 7, "images": 6, "skipped": {"other_ending": 1}}
-    assert manifest["fingerprints"] == {"images": catalog.fingerprint}
+    assert manifest["fingerprints"] == {"images": catalog.snapshot.snapshot.fingerprint}
     assert manifest["stages"]["01_ingest"]["images"] == 6
 
 
 def test_the_catalog_is_plain_parquet(take: Take, folder_of: FolderOf, run_uri: str) -> None:
     catalog = take(folder_of(FRUIT))
     (snapshot,) = list_snapshots(run_uri)
-    assert pq.read_table(f"{run_uri}/images/{snapshot}").equals(catalog.images)
+    assert pq.read_table(f"{run_uri}/images/{snapshot}").equals(catalog.read_images())
 
 
 @pytest.mark.parametrize("kind", ["folder", "zip", "tar"])
@@ -595,8 +670,8 @@ def test_the_catalog_that_is_read_equals_the_one_that_was_written(
     catalog = take(source)
     run = Run(locate(run_uri))
     again = read_catalog(run, run.require("01_ingest"))
-    assert again.images.equals(catalog.images)
-    assert again.skipped == catalog.skipped
+    assert again.read_images().equals(catalog.read_images())
+    assert again.counts == catalog.counts
     assert read_rows(again) == read_rows(catalog)
 
 
@@ -605,7 +680,8 @@ def test_a_missing_catalog_is_named(take: Take, folder_of: FolderOf, run_uri: st
     run = Run(locate(run_uri))
     (snapshot,) = list_snapshots(run_uri)
     Path(run_uri, "images", snapshot, "_manifest.json").unlink()
-    with pytest.raises(FileNotFoundError, match=f"no whole snapshot {catalog.fingerprint}"):
+    name = catalog.snapshot.snapshot.fingerprint
+    with pytest.raises(FileNotFoundError, match=f"no whole snapshot {name}"):
         read_catalog(run, run.require("01_ingest"))
 
 
