@@ -14,6 +14,11 @@ from helpers.run import results
 from helpers.run.manifest import FEATURIZE, Run
 from helpers.storage.location import locate
 
+_PATHS = """
+SELECT i.path, lower(hex(d.image_id)) AS image_id
+FROM decoded AS d JOIN images AS i ON i.photo = d.photo ORDER BY d.photo
+"""
+
 Rows = Mapping[str, NDArray[np.floating[Any]]]
 
 
@@ -53,7 +58,8 @@ def read_features_by_path(run: Path) -> dict[str, NDArray[np.float32]]:
     """Read the features that 03 finished last in a run, by the photos' paths."""
     opened = Run(locate(str(run)))
     record = opened.require(FEATURIZE)
-    _, photos = results.read_decoded(opened, record)
+    with results.plan_decoded(opened, record) as planner:
+        photos = planner.read(_PATHS)
     by_id = read_rows_by(run / "features" / record.lineage["features"], "image_id", "features")
     pairs = zip(photos["path"].to_pylist(), photos["image_id"].to_pylist(), strict=True)
     return {path: by_id[image_id] for path, image_id in pairs}

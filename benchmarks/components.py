@@ -56,9 +56,8 @@ def measure(context: Context) -> Group:
     """Measure 04 beside Spark ML and scikit-learn."""
     run, number = context.whole_run, choose_components(context.plan.photos)
     parameters = context.make_parameters(run, context.photos.write_folder(context.plan.photos))
-    given = Input(
-        _find_only(run / "features"), _find_only(run / "splits") / "split.parquet", number
-    )
+    sides = _find_only(run / "splits") / "sides"
+    given = Input(_find_only(run / "features"), sides, number)
     written = context.clear_folder("components")
     peers: dict[str, Callable[[Input, Path], Fitted]] = {
         SPARK: fit_spark,

@@ -19,8 +19,8 @@ from helpers.run.snapshots import find_snapshot
 from helpers.storage.location import Location, locate
 
 PARTS = {"pixels": ("path", "length"), "rejects": ("path", "length"), "features": ("image_id",)}
-SNAPSHOTS = {"images": "images.parquet", "splits": "split.parquet"}
-SCORES = "scores"
+SNAPSHOTS = {"images": "images", "splits": "sides"}
+SCORES, PHOTOS = "scores", "photos"
 #: greatest difference of a score, as a share of the greatest score, for another order of summing
 SCORE_TOLERANCE = 1e-5
 #: greatest difference of a probability between two fits that sum in another order
@@ -79,7 +79,7 @@ def _read_table(
     snapshot = find_snapshot(run.table(table), fingerprints[table])
     assert snapshot is not None, (table, fingerprints[table])
     if table in SNAPSHOTS:
-        return _key_rows([_read_parquet(snapshot.location / SNAPSHOTS[table])], ("path",), ignore)
+        return _key_rows(_read_files(snapshot.location / SNAPSHOTS[table]), ("path",), ignore)
     if table == "pca":
         return _read_scores(snapshot.location)
     predictions = _key_rows(_read_files(snapshot.location / "predictions"), ("path",), ignore)
@@ -114,11 +114,18 @@ def _freeze(value: Any) -> Any:
 
 
 def _read_scores(snapshot: Location) -> dict[Any, Any]:
-    """Read the scores by image_id, and the CSV's by path, as shares of the greatest; its words."""
+    """Read scores by image_id, photos by path, and the CSV by path.
+
+    Scores are shares of the greatest.
+    """
     tables = pa.concat_tables(_read_files(snapshot / SCORES))
     scores = np.array(tables["scores"].to_pylist(), np.float64)
     greatest = np.abs(scores).max()
     rows: dict[Any, Any] = dict(zip(tables["image_id"].to_pylist(), scores / greatest, strict=True))
+    words = tables.drop_columns(["scores"])
+    rows |= {("photo", *key): row for key, row in _key_rows([words], ("image_id",), set()).items()}
+    photos = _read_files(snapshot / PHOTOS)
+    rows |= {("path", *key): row for key, row in _key_rows(photos, ("path",), set()).items()}
     text = io.StringIO((snapshot / "pca_features.csv").read().decode(), newline="")
     for path, label, side, *listed in itertools.islice(csv.reader(text), 1, None):
         rows["scores in the CSV", path] = np.array(listed, np.float64) / greatest

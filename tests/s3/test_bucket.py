@@ -12,15 +12,21 @@ import pytest
 
 from helpers.parameters import Parameters
 from helpers.photos.source import open_source
-from helpers.run import schemas, snapshots
+from helpers.run import index, plan, results, schemas, snapshots
 from helpers.run.lease import LeaseHeldError, hold_lease
 from helpers.run.manifest import Record, Run
 from helpers.run.parts import Parts
+from helpers.run.planner import Planner
 from helpers.stages.ingest import ingest
 from helpers.storage import s3
 from helpers.storage.location import Location, locate
 
 PHOTOS = {"Training/Apple/0 é%.jpg": b"apple", "Test/Lime/1.jpg": b"lime", "x/.hidden.jpg": b""}
+
+_PHOTOS = """
+SELECT i.*, m.* EXCLUDE (path) FROM images AS i LEFT JOIN members AS m ON m.path = i.path
+ORDER BY i.photo
+"""
 
 
 @pytest.fixture
@@ -29,15 +35,18 @@ def prefix(bucket: Location) -> Location:
 
 
 def test_parts_snapshots_and_manifests_are_kept_in_a_bucket(prefix: Location) -> None:
-    table = Parts(prefix / "features" / "fp", schemas.FEATURES.schema)
-    table.write("part-1.parquet", pa.table({"image_id": ["a"], "features": [[1.0]]}))
+    table = Parts(prefix / "features" / "fp", schemas.FEATURES)
+    part = pa.table({"image_id": ["a", "b"], "features": [[1.0], [2.0]]})
+    table.write("part-1.parquet", part)
     assert table.list_names() == ["part-1.parquet"]
     assert table.has("part-1.parquet")
-    assert table.read_index(["image_id"]).to_pydict() == {
-        "image_id": ["a"],
-        "part": ["part-1.parquet"],
-        "row": [0],
-    }
+    index.write_segment(table, {"part-1.parquet": part})
+    names, segments = index.list_parts(table)
+    assert names == table.list_names()
+    assert [list(segment.names) for segment in segments] == [names]
+    for used in ([], segments):  # from the part, and from the index
+        [keys] = index.read_keys(table, {"part-1.parquet": 3}, used)
+        assert keys.to_pydict() == {"image_id": ["a", "b"], "position": [3 << 16, (3 << 16) + 1]}
 
     written = snapshots.draft_snapshot(prefix / "pca", "f" * 16, "run")
     assert snapshots.find_snapshot(prefix / "pca", "f" * 16) is None
@@ -65,12 +74,15 @@ def test_a_lease_is_held_in_a_bucket(prefix: Location) -> None:
 def list_photos(uri: str) -> tuple[list[tuple[Any, ...]], dict[str, int]]:
     """Path, label, side and content of each photo that 01 takes, and the files skipped by rule."""
     catalog = ingest(Parameters(SOURCE_URI=uri, RUN_URI="s3://bucket/run")).catalog
-    contents = catalog.source.read_all(catalog.to_photos(catalog.images))
+    with Planner() as planner:
+        plan.load_catalog(planner, catalog.iterate_images(), catalog.iterate_members())
+        rows = planner.read(_PHOTOS)
+    contents = catalog.source.read_all(results.to_photos(rows))
     found = [
         (row["path"].rpartition("!/")[2], row["label"], row["folder_side"], content)
-        for row, (_, content) in zip(catalog.images.to_pylist(), contents, strict=True)
+        for row, (_, content) in zip(rows.to_pylist(), contents, strict=True)
     ]
-    return found, dict(catalog.skipped)
+    return found, dict(catalog.counts["skipped"])
 
 
 @pytest.mark.usefixtures("bucket")
