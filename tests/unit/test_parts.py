@@ -1,4 +1,4 @@
-"""Append-only tables: parts, their names, and the index of their rows."""
+"""Append-only tables: parts and their names."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ NO_FEATURES = schemas.FEATURES.schema.empty_table()
 
 @pytest.fixture
 def features(tmp_path: Path) -> Parts:
-    return Parts(LocalLocation(str(tmp_path / "features" / "fp")), schemas.FEATURES.schema)
+    return Parts(LocalLocation(str(tmp_path / "features" / "fp")), schemas.FEATURES)
 
 
 def test_a_part_is_read_as_it_was_written(features: Parts) -> None:
@@ -28,34 +28,12 @@ def test_a_part_is_read_as_it_was_written(features: Parts) -> None:
     assert features.read("part-1.parquet", ["image_id"]).to_pydict() == {"image_id": ["b", "a"]}
 
 
-def test_metadata_is_kept_with_each_part(features: Parts) -> None:
-    features.write("part-1.parquet", NO_FEATURES.replace_schema_metadata({b"kinds": b"1"}))
-    features.write("part-2.parquet", NO_FEATURES)
-    names = ["part-2.parquet", "part-1.parquet"]
-    assert features.read_metadata(names) == [{}, {b"kinds": b"1"}]
-
-
 def test_only_whole_parts_have_names(features: Parts) -> None:
     features.write("part-1.parquet", NO_FEATURES)
-    for debris in ("_tmp-part-2.parquet", "part-3.parquet.crc", "x/part-4.parquet", "_manifest"):
-        (features.location / debris).write(b"")
+    debris = ("_tmp-part-2.parquet", "part-3.parquet.crc", "x/part-4.parquet", "_manifest")
+    for name in (*debris, "_index/part-5.parquet"):
+        (features.location / name).write(b"")
     assert features.list_names() == ["part-1.parquet"]
-
-
-def test_the_index_has_the_part_and_the_row_of_every_row(features: Parts) -> None:
-    for number in (2, 1):
-        ids = [f"{number}{letter}" for letter in "ab"]
-        features.write(f"part-{number}.parquet", pa.table({"image_id": ids, "features": [[], []]}))
-    assert features.read_index(["image_id"]).to_pydict() == {
-        "image_id": ["1a", "1b", "2a", "2b"],
-        "part": ["part-1.parquet"] * 2 + ["part-2.parquet"] * 2,
-        "row": [0, 1, 0, 1],
-    }
-
-
-def test_the_index_of_an_empty_table_has_its_columns(features: Parts) -> None:
-    assert features.read_index(["image_id"]).column_names == ["image_id", "part", "row"]
-    assert len(features.read_index(["image_id"])) == 0
 
 
 @pytest.mark.parametrize(
