@@ -532,7 +532,7 @@ class TestRejects:
         catalog = ingest(parameters).catalog
         name = fingerprint_pixels(parameters)
         pixels, refused = results.open_pixels(run, name)
-        rows = {row["path"]: row for row in catalog.images.to_pylist()}
+        rows = {row["path"]: row for row in catalog.read_images().to_pylist()}
 
         def reject(path: str, attempt: int, content: bytes | None, reason: str) -> dict[str, Any]:
             key = {column: rows[path][column] for column in schemas.KEY}
@@ -557,6 +557,7 @@ class TestRejects:
             {
                 **{column: rows[path][column] for column in schemas.KEY},
                 "image_id": "0" * 64,
+                "kind": "PNG RGB 1 x 1",
                 "height": 1,
                 "width": 1,
                 "pixels": b"rgb",
@@ -564,7 +565,7 @@ class TestRejects:
             for path in ("Test/good.jpg", "Test/passed later.jpg")
         ]
         pixels.write("part-3.parquet", pa.Table.from_pylist(good, schema=schemas.PIXELS.schema))
-        lineage = {"images": catalog.fingerprint, "pixels": name}
+        lineage = {"images": catalog.snapshot.fingerprint, "pixels": name}
         run.append(Record(PREPROCESS, "r", lineage, parameters.fingerprint_inputs("pixels")))
         return run
 
