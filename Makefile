@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := PIP_USER=0 $(BIN)/pip --disable-pip-version-check
 BASE := $(VENV)/.base
+CLASSES := $(VENV)/.classes
 KERNEL := $(VENV)/.kernel
 LAB := $(VENV)/.lab
 DEV := $(VENV)/.dev
@@ -96,7 +97,12 @@ $(BASE): requirements-laptop.lock pyproject.toml
 	$(call install,requirements-laptop.lock)
 	touch $@
 
-$(KERNEL): $(BASE) helpers/kernel/spec.py helpers/spark/environment.py
+# Half a minute, once; each Spark session then starts with its classes. All works without it too.
+$(CLASSES): $(BASE) helpers/spark/class_archive.py
+	-$(BIN)/python -m helpers.spark.class_archive
+	touch $@
+
+$(KERNEL): $(BASE) $(CLASSES) helpers/kernel/spec.py helpers/spark/environment.py
 	$(BIN)/python -m helpers.kernel install
 	touch $@
 

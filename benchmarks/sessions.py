@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from pyspark.sql import SparkSession
 
-from helpers.kernel import jvm
+from helpers.spark import jvm
 from helpers.spark.session import start_session
 
 

@@ -4,7 +4,7 @@ import pickle
 import shutil
 from typing import Any
 
-import jedi  # type: ignore[import-untyped]
+import jedi
 
 
 def complete(code: str, cursor: int, namespace: dict[str, Any]) -> dict[str, Any]:

@@ -6,11 +6,11 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from helpers.kernel import jvm
 from helpers.kernel.cells import CellError, Code
 from helpers.kernel.execution import execute, png, text_withheld
 from helpers.kernel.options import spark_conf
 from helpers.kernel.progress import bar
+from helpers.spark import jvm
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -2,8 +2,8 @@
 
 ``python -m helpers.network.export FOLDER`` reads ``spec.json`` and, where they are needed,
 ``weights.h5`` and ``calibration.npz``. It writes the network's files and ``answer.json``. A process
-of its own, since Keras and its backend keep their memory. Keras's backend is the engine of the spec,
-so that TensorFlow is imported for ENGINE='tensorflow' alone.
+of its own, since Keras and its backend keep their memory. Keras's backend is the engine of the
+spec, so TensorFlow is imported for ENGINE='tensorflow' alone.
 """
 
 import hashlib

@@ -75,7 +75,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copytree(part, copy / ".venv" / part.name)
         else:
             (copy / ".venv" / part.name).symlink_to(part)
-    for stamp in (".base", ".dev"):
+    for stamp in (".base", ".classes", ".dev"):
         (copy / ".venv" / stamp).touch()
     return copy
 

@@ -17,6 +17,7 @@ import nbformat
 import psutil
 import pytest
 from conformance import CASES, Case, Seen, kernel, run, sparkmagic
+from harness.notebooks import make_notebook, read_notebook, write_notebook
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
@@ -49,7 +50,7 @@ def running(kernels: Path) -> Iterator[Running]:
 
 def pid(manager: KernelManager) -> int:
     assert manager.provisioner is not None
-    return manager.provisioner.pid  # type: ignore[attr-defined]
+    return int(manager.provisioner.pid)  # type: ignore[attr-defined]
 
 
 def jvms(process: int) -> list[psutil.Process]:
@@ -68,7 +69,7 @@ def eventually(holds: Callable[[], bool], seconds: float = 20) -> bool:
 
 def alive(process: psutil.Process) -> bool:
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 
@@ -197,13 +198,13 @@ def test_text_appears_while_a_cell_runs(running: Running) -> None:
     _, client = running
     times = []
     begin = time.monotonic()
-    client.execute_interactive(
-        "import time\nprint('now')\ntime.sleep(2)",
-        allow_stdin=False,
-        output_hook=lambda message: (
-            message["msg_type"] == "stream" and times.append(time.monotonic() - begin)
-        ),
-    )
+
+    def note(message: dict[str, Any]) -> None:
+        if message["msg_type"] == "stream":
+            times.append(time.monotonic() - begin)
+
+    code = "import time\nprint('now')\ntime.sleep(2)"
+    client.execute_interactive(code, allow_stdin=False, output_hook=note)
     assert len(times) == 1
     assert times[0] < 1.9
 
@@ -338,20 +339,13 @@ FIGURE_CELL = "import matplotlib.pyplot as plt\nplt.figure(figsize=(1, 1))\n%mat
 def papermill(
     prefix: Path, tmp_path: Path, cells: list[str], *arguments: str
 ) -> tuple[subprocess.CompletedProcess[str], nbformat.NotebookNode]:
-    notebook = nbformat.v4.new_notebook(
-        metadata={
-            "kernelspec": {"name": spec.NAME, "display_name": "PySpark", "language": "python"}
-        },
-        cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
-    )
-    notebook.cells[0].metadata["tags"] = ["parameters"]
-    nbformat.write(notebook, tmp_path / "in.ipynb")
+    write_notebook(make_notebook(*cells), tmp_path / "in.ipynb")
     papermill = [sys.executable, "-m", "papermill", "in.ipynb", "out.ipynb", *arguments]
     environment = {**os.environ, "JUPYTER_PATH": str(prefix / "share" / "jupyter")}
     done = subprocess.run(
         papermill, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
     )
-    return done, nbformat.read(tmp_path / "out.ipynb", as_version=4)
+    return done, read_notebook(tmp_path / "out.ipynb")
 
 
 def test_papermill_sets_parameters(prefix: Path, tmp_path: Path) -> None:
@@ -384,9 +378,9 @@ def test_a_kernel_of_the_runner_listens_on_files(
         "import psutil\n"
         "sorted({c.laddr for c in psutil.Process().net_connections('unix') if c.laddr})"
     )
-    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)]), source)
+    write_notebook(make_notebook(cell), source)
     runner.execute(source, output, {})
-    shown = nbformat.read(output, as_version=4).cells[0].outputs[0].text
+    shown = read_notebook(output).cells[0].outputs[0].text
     sockets = [Path(path) for path in ast.literal_eval(shown)]
     assert [path.name for path in sockets] == [f"socket-{number}" for number in range(1, 6)]
     assert {path.parent.parent for path in sockets} == {tmp_path}

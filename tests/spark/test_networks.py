@@ -23,7 +23,7 @@ from PIL import Image
 
 from helpers.backbones import BACKBONES, POOLED, SAMPLE
 from helpers.network import store
-from helpers.network.export import RefusedError, build
+from helpers.network.export import RefusedError, build, draw_weights
 from helpers.network.inference import OpenvinoEngine, load_engine
 from helpers.network.spec import (
     OPENVINO_FILES,
@@ -153,13 +153,12 @@ def photos(pipeline: Pipeline) -> Pipeline:
     ],
 )
 def test_a_backbone_equals_keras(tf: Any, backbone: str, layer: str) -> None:
-    """With random weights of one seed, which Keras draws here and in the exporting process."""
+    """With random weights of one seed, which are drawn here and in the exporting process."""
     seed = 3
     row = BACKBONES[backbone]
     parameters = Parameters(BACKBONE=backbone, LAYER=layer, WEIGHTS="random", SEED=seed)
     network = build_network(specify_network(parameters, pixels="")[0], None, {})
     build_model = getattr(tf.keras.applications, row.builder)
-    tf.keras.utils.set_random_seed(seed)
     if layer == POOLED:
         model = build_model(
             input_shape=(224, 224, 3), include_top=False, weights=None, pooling="avg"
@@ -167,6 +166,7 @@ def test_a_backbone_equals_keras(tf: Any, backbone: str, layer: str) -> None:
     else:
         whole = build_model(weights=None)
         model = tf.keras.Model(whole.input, whole.get_layer(layer).output)
+    draw_weights(model, seed)
     scale = getattr(tf.keras.applications, row.module).preprocess_input
     pixels = golden.decode_photos()
     expected = compute_with_keras(tf, model, scale, pixels, 224)
@@ -199,11 +199,11 @@ def test_mobilenet_v3_scales_its_input_once(tf: Any) -> None:
     """Keras keeps its scaling to -1 .. 1 inside the network; here it is outside."""
     parameters = Parameters(BACKBONE="mobilenet_v3_large", WEIGHTS="random")
     network = build_network(specify_network(parameters, pixels="")[0], None, {})
-    tf.keras.utils.set_random_seed(parameters.SEED)
     bare = tf.keras.applications.MobileNetV3Large(
         input_shape=(224, 224, 3), include_top=False, weights=None, pooling="avg",
         include_preprocessing=False,
     )  # fmt: skip
+    draw_weights(bare, parameters.SEED)
     pixels = golden.decode_photos()
     expected = compute_with_keras(tf, bare, lambda rgb: rgb / 127.5 - 1, pixels, 224)
     assert measure_error(load_engine(network).compute(pixels), expected) < TOLERANCE
@@ -466,6 +466,27 @@ def test_random_weights_follow_the_seed(tmp_path: Path) -> None:
         folder = write_spec(tmp_path / str(number), None, weights="random", seed=seed, alpha=0.35)
         digests.append(build(folder)["weights_sha256"])
     assert digests[0] == digests[1] != digests[2]
+
+
+def test_a_network_for_openvino_is_exported_without_tensorflow(tmp_path: Path) -> None:
+    folder = write_spec(tmp_path, engine="openvino")
+    code = """
+        import sys
+        from pathlib import Path
+
+        sys.modules["tensorflow"] = None  # importing it fails
+
+        from helpers.network import export
+
+        export.main(Path(sys.argv[1]))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), folder], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    answer = json.loads((folder / store.ANSWER).read_text())
+    assert (answer["alpha"], answer["width"]) == (0.35, 1280)
+    assert all((folder / name).is_file() for name in OPENVINO_FILES)
 
 
 def test_a_damaged_network_is_named(photos: Pipeline) -> None:

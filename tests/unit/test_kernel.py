@@ -16,13 +16,13 @@ import jedi
 import parso.cache
 import pytest
 
-from helpers.kernel import cells, completion, execution, jvm, options, progress, spec
+from helpers.kernel import cells, completion, execution, options, progress, spec
 from helpers.kernel.__main__ import main
 from helpers.kernel.app import PySparkKernel
 from helpers.kernel.cells import CellError, Code, Configure, Help, Info, Local, parse
 from helpers.kernel.driver import Driver
 from helpers.kernel.manager import FileSocketKernelManager
-from helpers.spark import environment
+from helpers.spark import environment, jvm
 
 
 def code(source: str) -> Code:
@@ -406,9 +406,13 @@ def test_stop_and_cancel(driver: Driver, sessions: Sessions) -> None:
 
 
 def test_status_while_spark_starts() -> None:
-    told = []
-    driver = Driver(lambda _: told.append(driver.status()), no_end)  # type: ignore[func-returns-value]
-    driver.session()
+    told: list[str] = []
+
+    def start(_: object) -> Any:
+        told.append(starting.status())
+
+    starting = Driver(start, no_end)
+    starting.session()
     assert told == ["Spark is starting ..."]
 
 

@@ -10,7 +10,7 @@ from typing import cast
 
 import pytest
 
-from helpers.spark.worker_daemon import archives, hastened
+from helpers.spark.worker_daemon import acknowledge_at_once, find_archives
 
 
 @pytest.fixture
@@ -36,24 +36,24 @@ def test_archives_of_the_installed_pyspark_are_left_out(packages: Path) -> None:
     home = packages / "pyspark"
     sparks = [str(home / "python" / "lib" / "pyspark.zip"), str(home / "jars" / "spark-core.jar")]
     others = ["", "/photos/mine.zip", str(packages)]
-    assert archives([*sparks, *others], str(home)) == sparks
+    assert find_archives([*sparks, *others], str(home)) == sparks
 
 
 def test_archives_are_found_behind_a_link(packages: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(packages)
     archive = str(packages / "pyspark" / "python" / "lib" / "pyspark.zip")
     path = [archive, str(tmp_path / "link")]
-    assert archives(path, str(packages / "pyspark")) == [archive]
-    assert archives(path, str(tmp_path / "link" / "pyspark")) == [archive]
+    assert find_archives(path, str(packages / "pyspark")) == [archive]
+    assert find_archives(path, str(tmp_path / "link" / "pyspark")) == [archive]
 
 
 def test_archives_are_kept_where_pyspark_is_not_installed_beside_them(packages: Path) -> None:
     home = packages / "pyspark"
     archive = str(home / "python" / "lib" / "pyspark.zip")
-    assert archives([archive], str(home)) == []  # its folder is not on the path
-    assert archives([archive, str(packages)], "") == []
+    assert find_archives([archive], str(home)) == []  # its folder is not on the path
+    assert find_archives([archive, str(packages)], "") == []
     (home / "__init__.py").unlink()
-    assert archives([archive, str(packages)], str(home)) == []  # a Spark from elsewhere
+    assert find_archives([archive, str(packages)], str(home)) == []  # a Spark from elsewhere
 
 
 # Between two tasks
@@ -84,7 +84,7 @@ def test_each_task_is_acknowledged_at_once() -> None:
         seen.append((list(fake.options), authenticated))
         return 7
 
-    worker = hastened(run_task)
+    worker = acknowledge_at_once(run_task)
     assert worker(as_socket(fake), False) == 7
     assert worker(as_socket(fake), True) == 7
     assert seen == [([quick], False), ([quick, quick], True)]
@@ -108,7 +108,7 @@ def test_what_a_task_imports_is_frozen_and_its_garbage_is_not(
         Garbage()
         return 0
 
-    worker = hastened(run_task)
+    worker = acknowledge_at_once(run_task)
     worker(as_socket(FakeSocket()), False)
     assert len(ended) == 1
     frozen = gc.get_freeze_count()
