@@ -77,7 +77,7 @@ WITH numbered AS (
     SELECT photo, attempt, row_number() OVER (PARTITION BY attempt ORDER BY photo) - 1 AS number
     FROM undecoded
 )
-SELECT attempt * 1000000000 + CAST(floor(n.number / {rows}) AS BIGINT) AS unit,
+SELECT CAST(n.attempt AS BIGINT) * 1000000000 + CAST(floor(n.number / {rows}) AS BIGINT) AS unit,
        n.attempt, i.path, i.length, i.modified, m.start, m.stored, m.method, m.crc
 FROM numbered AS n
 JOIN images AS i ON i.photo = n.photo
