@@ -54,8 +54,7 @@ def list_parts(parts: Parts) -> tuple[list[str], list[Segment]]:
     files = [entry.path for entry in parts.location.list_files()]
     places = [parts.location / file for file in files if file.startswith(f"{FOLDER}/part-")]
     with ThreadPoolExecutor(parts.location.concurrency) as pool:
-        described = [json.loads(found[_COVERS]) for found in pool.map(read_schema_metadata, places)]
-    segments = [Segment(place, **covers) for place, covers in zip(places, described, strict=True)]
+        segments = [found for found in pool.map(_open_segment, places) if found is not None]
     return sorted(filter(is_part, files)), sorted(segments, key=lambda segment: -segment.rows)
 
 
@@ -73,9 +72,14 @@ def read_keys(
     """
     left = dict(numbers)
     for segment in segments:
+        if left.keys().isdisjoint(segment.names):
+            continue
+        try:
+            rows = read_parquet(segment.location)
+        except FileNotFoundError:  # merged or deleted since it was listed
+            continue
         taken = np.array([left.pop(name, -1) for name in segment.names], np.int64)
-        if (taken >= 0).any():
-            yield _renumber(read_parquet(segment.location), taken)
+        yield _renumber(rows, taken)
     names = list(left)
     with ThreadPoolExecutor(parts.location.concurrency) as pool:
         for start in range(0, len(names), _PARTS_AT_ONCE):
@@ -123,6 +127,14 @@ def merge_segments(parts: Parts) -> None:
     for segment in small:
         if segment.location not in written:
             segment.location.delete()
+
+
+def _open_segment(location: Location) -> Segment | None:
+    try:
+        covers = json.loads(read_schema_metadata(location)[_COVERS])
+    except FileNotFoundError:  # merged or deleted since it was listed
+        return None
+    return Segment(location, **covers)
 
 
 def _renumber(rows: pa.Table, taken: NDArray[np.int64]) -> pa.Table:
