@@ -25,7 +25,7 @@ def digest_rows(batches: Iterable[pa.RecordBatch]) -> str:
                 values = column.cast(pa.large_binary())
                 measured = pc.fill_null(pc.binary_length(values), -1)
                 lengths.update(measured.to_numpy().astype("<i8").tobytes())
-                content.update(_join(values))
+                content.update(_join(values.fill_null(b"")))  # a null may hide bytes
     whole = hashlib.sha256()
     for name, pair in hashes.items():
         whole.update(b"\0".join([name.encode(), *(part.digest() for part in pair)]))
