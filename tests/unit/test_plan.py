@@ -183,7 +183,9 @@ def test_rows_of_removed_and_changed_photos_do_not_count(
     assert planner.count("distinct_photos") == 0
 
 
-@pytest.mark.parametrize("change", [{"length": 11}, {"modified": START + timedelta(microseconds=1)}])
+@pytest.mark.parametrize(
+    "change", [{"length": 11}, {"modified": START + timedelta(microseconds=1)}]
+)
 def test_another_length_or_time_makes_another_photo(
     change: Key, planner: Planner, pixels: Parts, rejects: Parts
 ) -> None:
@@ -342,6 +344,17 @@ def test_units_to_decode_hold_photos_of_one_attempt_in_the_order_of_paths(
         (2, ["b", "d", "f"]),
         (2, ["h"]),
     ]
+
+
+def test_units_of_many_attempts_differ(planner: Planner, pixels: Parts, rejects: Parts) -> None:
+    attempts = (1, 2, 3, 10, 1000)
+    keys = [make_key(f"{number}.jpg") for number in range(len(attempts))]
+    for key, attempt in zip(keys, attempts, strict=True):
+        write_rejects(rejects, f"part-{attempt}.parquet", attempt, (key, "unreadable"))
+    match(planner, make_images(*keys), pixels, rejects)
+    plan.find_undecoded(planner, retry_rejects=False)
+    expected = [(attempt + 1, [key["path"]]) for key, attempt in zip(keys, attempts, strict=True)]
+    assert read_units(planner, rows=3) == expected
 
 
 def test_units_to_decode_say_where_a_photo_lies_in_its_archive(

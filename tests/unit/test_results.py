@@ -95,7 +95,8 @@ def test_scores_of_all_files_are_read_in_order(pca: Snapshot) -> None:
     scores = results.read_scores(pca)
     assert scores["path"].to_pylist() == list("dbacef")
     assert results.to_matrix(scores["scores"]).tolist() == [
-        [float(ord(path)), number] for path, number in zip("dbacef", [0, 0, 1, 2, 2, 2], strict=True)
+        [float(ord(path)), number]
+        for path, number in zip("dbacef", [0, 0, 1, 2, 2, 2], strict=True)
     ]
 
 

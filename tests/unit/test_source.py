@@ -1,7 +1,6 @@
 """Sources of photos: what a URI opens, what a glob matches, how photos are read."""
 
 import os
-import re
 import tempfile
 import threading
 import zipfile

@@ -1,17 +1,21 @@
 """The split: which photos may lie on which side, and which must not lie on both."""
 
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from helpers.parameters import Parameters
+from helpers.run import plan, schemas
 from helpers.run.manifest import FEATURIZE
-from helpers.run.results import SPLIT
+from helpers.run.planner import Planner
+from helpers.run.results import SIDES
 from helpers.stages.split import BLOCKS, LEAKS, assign_sides, split_photos
 from helpers.stages.stage import run_stage
 from helpers.storage.location import Location, locate
@@ -28,7 +32,7 @@ def make_row(path: str, image_id: str = "") -> dict[str, str | None]:
         "path": path,
         "label": path.split("/")[-2],
         "folder_side": {"Training": "train", "Test": "test"}.get(folder),
-        "image_id": image_id or f"id of {path}",
+        "image_id": image_id or hashlib.sha256(path.encode()).hexdigest(),
     }
 
 
@@ -50,8 +54,32 @@ def make_singles(number: int, name: str = "IMG_{}.jpg") -> pa.Table:
     return tabulate(make_row(f"fruit/{name.format(each)}") for each in range(number))
 
 
+def plan_photos(planner: Planner, photos: pa.Table) -> None:
+    """Load decoded photos; the planner's rows come in their order."""
+    rank = np.argsort(np.argsort(np.array(photos["path"].to_pylist(), object)))
+    rows = photos.append_column("photo", pa.array(rank)).append_column(
+        "position", pa.array(np.arange(len(photos)))
+    )
+    columns = [("photo", pa.int64()), *((name, pa.string()) for name in SCHEMA.names[:3])]
+    planner.load("images", pa.schema(columns), [rows])
+    columns = [("photo", pa.int64()), ("image_id", pa.string()), ("position", pa.int64())]
+    planner.load("decoded", pa.schema(columns), [rows])
+    plan.find_distinct(planner)
+
+
+def assign(photos: pa.Table, rule: str, seed: int) -> pa.Table:
+    """Draw the sides; return the rows sorted by path."""
+    with Planner() as planner:
+        plan_photos(planner, photos)
+        assign_sides(planner, rule, seed)
+        return planner.read(
+            'SELECT i.path, lower(hex(a.image_id)) AS image_id, a.block AS "group", a.side '
+            "FROM assigned AS a JOIN images AS i ON i.photo = a.photo ORDER BY i.path"
+        )
+
+
 def draw_sides(photos: pa.Table, rule: str = "blocked", seed: int = 0) -> dict[str, str]:
-    rows = assign_sides(photos, rule, seed).to_pylist()
+    rows = assign(photos, rule, seed).to_pylist()
     assert sorted(row["path"] for row in rows) == sorted(photos["path"].to_pylist())
     return {row["path"]: row["side"] for row in rows}
 
@@ -128,7 +156,7 @@ def test_frames_of_both_folders_are_one_turn() -> None:
 
 @pytest.mark.parametrize("name", ["{}_100.jpg", "r_{}_100.jpg", "r0_{}.jpg", "{}.png", "{}.JPEG"])
 def test_frame_names_of_both_editions_are_known(name: str) -> None:
-    groups = assign_sides(make_singles(100, name), "blocked", 0)["group"].to_pylist()
+    groups = assign(make_singles(100, name), "blocked", 0)["group"].to_pylist()
     assert len(set(groups)) == BLOCKS
 
 
@@ -136,7 +164,7 @@ def test_frame_names_of_both_editions_are_known(name: str) -> None:
     "name", ["IMG_{}.jpg", "{}a.jpg", "2019010{}_123456.jpg", "20190101_12345{}.jpg", "{}-1.jpg"]
 )
 def test_photos_with_other_names_are_groups_of_one(name: str) -> None:
-    groups = assign_sides(make_singles(100, name), "blocked", 0)["group"].to_pylist()
+    groups = assign(make_singles(100, name), "blocked", 0)["group"].to_pylist()
     assert len(set(groups)) == 100
 
 
@@ -172,6 +200,15 @@ def test_a_new_photo_moves_no_other() -> None:
     assert after.items() >= before.items()
 
 
+@pytest.mark.parametrize("seed", [0, 7])
+def test_random_follows_the_hash_of_seed_and_photo(seed: int) -> None:
+    photos = make_singles(1000)
+    for row in assign(photos, "random", seed).to_pylist():
+        digest = hashlib.sha256(f"{seed}/{row['image_id']}".encode()).digest()
+        drawn = int.from_bytes(digest[:8], "big") / 2**64
+        assert row["side"] == ("test" if drawn < 0.2 else "train")
+
+
 # Folder
 
 
@@ -184,7 +221,7 @@ def test_folder_takes_the_side_that_the_path_names() -> None:
 def test_folder_names_the_photo_whose_path_names_no_side() -> None:
     photos = pa.concat_tables([film_fruits(30, labels=1), make_singles(1)])
     with pytest.raises(ValueError, match=r"SPLIT='folder'.* got 'fruit/IMG_0\.jpg'"):
-        assign_sides(photos, "folder", 0)
+        assign(photos, "folder", 0)
 
 
 # All rules
@@ -209,7 +246,7 @@ def test_all_paths_of_equal_bytes_take_the_side_of_the_first(rule: str) -> None:
 def test_the_order_of_rows_does_not_matter(rule: str) -> None:
     photos = film_fruits(30, labels=4)
     shuffled = photos.take(list(range(len(photos)))[::-1])
-    assert assign_sides(photos, rule, 3).equals(assign_sides(shuffled, rule, 3))
+    assert assign(photos, rule, 3).equals(assign(shuffled, rule, 3))
 
 
 @pytest.mark.parametrize(
@@ -235,29 +272,50 @@ def run_uri(tmp_path: Path) -> str:
 
 
 def split(run_uri: str, photos: pa.Table, **parameters: Any) -> tuple[str, pa.Table]:
-    with run_stage(run_uri, FEATURIZE) as stage:
-        return split_photos(stage, photos, Parameters(**parameters))
+    """Split photos; return the fingerprint, and what the planner has of them by path."""
+    with run_stage(run_uri, FEATURIZE) as stage, Planner() as planner:
+        plan_photos(planner, photos)
+        name = split_photos(stage, planner, Parameters(**parameters))
+        return name, planner.read(
+            "SELECT i.path, lower(hex(s.image_id)) AS image_id, s.side "
+            "FROM sides AS s JOIN images AS i ON i.photo = s.photo ORDER BY i.path"
+        )
 
 
 def list_splits(run_uri: str) -> list[Location]:
     table = locate(run_uri) / "splits"
-    return [table / name / SPLIT for name in table.list_folders()]
+    return [table / name / SIDES / "part-00000.parquet" for name in table.list_folders()]
 
 
 def test_a_split_is_written_once_and_read_later(run_uri: str) -> None:
     photos = film_fruits(30, labels=2)
     name, drawn = split(run_uri, photos)
     (file,) = list_splits(run_uri)
-    assert file.parent.name.startswith(f"{name}-")
-    assert drawn.column_names == ["path", "image_id", "group", "side"]
-    assert read_parquet(file).equals(drawn)
-    reversed_sides = drawn.set_column(3, "side", drawn["side"].take(list(range(len(drawn)))[::-1]))
-    assert not reversed_sides.equals(drawn)
+    assert file.parent.parent.name.startswith(f"{name}-")
+    written = read_parquet(file)
+    assert written.schema.equals(schemas.SPLITS.schema)
+    assert written["path"].to_pylist() == sorted(photos["path"].to_pylist())
+    assert written["group"].to_pylist() == assign(photos, "blocked", 0)["group"].to_pylist()
+    assert written.drop_columns("group").equals(drawn)
+    reversed_sides = written.set_column(
+        3, "side", written["side"].take(list(range(len(written)))[::-1])
+    )
+    assert not reversed_sides.equals(written)
     write_parquet(file, reversed_sides)  # a second draw would not return this
     again, read = split(run_uri, photos)
     assert again == name
-    assert read.equals(reversed_sides)
+    assert read.equals(reversed_sides.drop_columns("group"))
     assert len(list_splits(run_uri)) == 1
+
+
+def test_a_split_of_many_pieces_is_read_whole(run_uri: str) -> None:
+    photos = make_singles(40_000)
+    _, drawn = split(run_uri, photos)
+    (first,) = list_splits(run_uri)
+    assert len(list(first.parent.list_files())) > 1
+    expected = assign(photos, "blocked", 0)
+    assert drawn.equals(expected.drop_columns("group"))
+    assert split(run_uri, photos)[1].equals(drawn)
 
 
 def test_rule_seed_and_photos_make_another_split(run_uri: str) -> None:
