@@ -13,10 +13,18 @@ from helpers.run.examples import Example, RejectExample
 _SIDES = ("train", "test", "no side named")
 
 
-def draw_class_counts(labels: Sequence[str], sides: Sequence[str | None]) -> Figure:
-    """Draw the photos of each class, stacked by the side that their folder names."""
-    named = pd.Series(sides, dtype=object).fillna(_SIDES[-1])
-    counts = pd.crosstab(pd.Series(map(escape, labels)), named)
+def draw_class_counts(classes: pd.DataFrame) -> Figure:
+    """Draw the photos of each class, stacked by the side that their folder names.
+
+    Parameters
+    ----------
+    classes
+        ``label``, ``folder_side`` (or null) and ``photos``.
+    """
+    named = classes.assign(
+        label=classes["label"].map(escape), side=classes["folder_side"].fillna(_SIDES[-1])
+    )
+    counts = named.pivot_table("photos", "label", "side", aggfunc="sum", fill_value=0)
     order = [side for side in _SIDES if side in counts]
     figure, axes = new_figure(9, 0.6 + 0.22 * len(counts))
     left = np.zeros(len(counts))

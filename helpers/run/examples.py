@@ -1,4 +1,4 @@
-"""Photos of a run to look at: kinds, sizes, duplicates, examples, rejects."""
+"""What a catalog and its photos look like: sums, short tables, and photos to show."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from helpers.run import plan
 from helpers.run.manifest import Record, Run
 from helpers.run.parts import Parts
 from helpers.run.planner import Planner
-from helpers.run.results import open_pixels, read_catalog, to_photos, to_rgb
+from helpers.run.results import Catalog, open_pixels, read_catalog, to_photos, to_rgb
 
 SIZE = 400  # largest height and width of a picture, in pixels
 #: reasons of rejects that are not decoded to be shown either
@@ -50,6 +50,44 @@ _REJECTED = """
 SELECT i.path, r.reason, r.position
 FROM rejected AS r JOIN images AS i ON i.photo = r.photo ORDER BY r.photo LIMIT {rows}
 """
+
+
+_CLASSES = """
+SELECT label, folder_side, count(*) AS photos FROM images
+GROUP BY label, folder_side ORDER BY label, folder_side
+"""
+_BYTES = """
+SELECT sum(length) AS total, median(length) AS median, max(length) AS largest FROM images
+"""
+_EXTREME = """
+SELECT path, length FROM images
+WHERE length = 0 OR length = (SELECT max(length) FROM images) ORDER BY photo LIMIT {rows}
+"""
+_FIRST = """
+SELECT path, label, folder_side, length FROM images ORDER BY photo LIMIT {rows}
+"""
+
+
+@dataclass(frozen=True)
+class CatalogSummary:
+    """What a catalog looks like. Tables have at most 50 rows, except ``classes``.
+
+    Attributes
+    ----------
+    classes
+        ``label``, ``folder_side`` and ``photos``: one row per class and side.
+    bytes
+        ``total``, ``median`` and ``largest`` length of the photos' files.
+    extreme
+        ``path`` and ``length`` of the empty and the largest files.
+    first
+        The first rows of ``images``.
+    """
+
+    classes: pd.DataFrame
+    bytes: dict[str, float]
+    extreme: pd.DataFrame
+    first: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -118,6 +156,18 @@ class PhotoSummary:
     conflicts: int
     examples: list[Example]
     rejects: list[RejectExample]
+
+
+def summarize_catalog(catalog: Catalog) -> CatalogSummary:
+    """Summarize a catalog."""
+    with Planner() as planner:
+        plan.load_catalog(planner, catalog.iterate_images())
+        return CatalogSummary(
+            classes=planner.read(_CLASSES).to_pandas(),
+            bytes={name: float(n) for name, n in planner.read(_BYTES).to_pylist()[0].items()},
+            extreme=planner.read(_EXTREME.format(rows=_MAX_ROWS)).to_pandas(),
+            first=planner.read(_FIRST.format(rows=_MAX_ROWS)).to_pandas(),
+        )
 
 
 def summarize_photos(run: Run, record: Record, examples: int, rejects: int) -> PhotoSummary:

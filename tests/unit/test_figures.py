@@ -56,7 +56,9 @@ def list_bars(axes: Axes) -> list[Rectangle]:
 
 def draw_counts_of(names: list[str]) -> Figure:
     sides = [None if number % 2 else "train" for number in range(len(names))]
-    return draw_class_counts(names, sides)
+    rows = pd.DataFrame({"label": names, "folder_side": sides})
+    counted = rows.groupby(["label", "folder_side"], dropna=False).size()
+    return draw_class_counts(counted.rename("photos").reset_index())
 
 
 def draw_gallery_of(names: list[str]) -> Figure:
