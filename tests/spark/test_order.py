@@ -41,7 +41,7 @@ def test_pixels_features_and_pca_do_not_depend_on_parts_and_tasks(
     photos.run_to_features()
     model = photos.fit_pca(COMPONENTS=3).model
     pixels, features = read_tables(photos)
-    assert len(list(photos.find_table("pixels").iterdir())) == 1
+    assert len(photos.list_parts("pixels")) == 1
 
     for name in ("pixels", "features", "pca", "manifest.json"):
         (photos.run / name).rename(photos.run.parent / name)
@@ -49,7 +49,7 @@ def test_pixels_features_and_pca_do_not_depend_on_parts_and_tasks(
     monkeypatch.setattr(tasks, "batch_units", lambda units, _: [units[2:], units[:2]])
     photos.run_to_features()
     other = photos.fit_pca(COMPONENTS=3).model
-    assert len(list(photos.find_table("pixels").iterdir())) == 5
+    assert len(photos.list_parts("pixels")) == 5
     assert read_tables(photos) == (pixels, features)
     np.testing.assert_allclose(
         other.all_variance_ratios, model.all_variance_ratios, rtol=1e-9, atol=1e-18
@@ -90,7 +90,7 @@ def test_the_pca_does_not_depend_on_how_its_moments_are_merged(
     monkeypatch.setattr(parts, "MIN_ROWS", 2)
     photos.preprocess()
     photos.featurize()
-    assert len(list(photos.find_table("features").iterdir())) > 8  # three levels of merging
+    assert len(photos.list_parts("features")) > 8  # three levels of merging
     whole = photos.fit_pca(COMPONENTS=2).model
     (photos.run / "pca").rename(photos.run.parent / "pca")
     monkeypatch.setattr(pca, "_MAX_PARTS", 1)
@@ -103,10 +103,11 @@ def test_the_pca_does_not_depend_on_how_its_moments_are_merged(
 def test_scores_do_not_depend_on_the_files_they_are_written_to(
     photos: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(parts, "MIN_ROWS", 4)  # a file of scores has whole parts
     photos.run_to_features()
     whole = results.read_scores(photos.fit_pca(COMPONENTS=2).snapshot)
     (photos.run / "pca").rename(photos.run.parent / "pca")
-    monkeypatch.setattr(pca, "_MAX_ROWS_PER_FILE", 4)
+    monkeypatch.setattr(pca, "_MAX_ROWS_PER_FILE", 1)
     pieces = results.read_scores(photos.fit_pca(COMPONENTS=2).snapshot)
-    assert len(list((photos.find_table("pca") / "scores").iterdir())) == 6
+    assert len(list(photos.find_rows("pca").iterdir())) == 6
     assert pieces.sort_by("image_id").equals(whole.sort_by("image_id"))

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from helpers import load_pca
 from helpers.models.pca import PCA
 from helpers.parameters import Parameters
-from helpers.run import manifest, results
+from helpers.run import manifest, plan, results
+from helpers.run.planner import Planner
+from helpers.run.schemas import IMAGES
 from helpers.stages.split import split_photos
 from helpers.stages.stage import run_stage
 
@@ -25,7 +27,7 @@ from helpers.stages.stage import run_stage
 def fitted(sample: Pipeline) -> tuple[PCA, pd.DataFrame, NDArray[np.float32]]:
     """The sample's model, and its features with sides, one row per image_id."""
     features = pyarrow.dataset.dataset(sample.find_table("features")).to_table().to_pandas()
-    sides = pd.read_parquet(sample.find_table("splits")).drop_duplicates("image_id")
+    sides = pd.read_parquet(sample.find_rows("splits")).drop_duplicates("image_id")
     rows = features.merge(sides, on="image_id")
     matrix = np.stack(rows["features"].tolist())
     return load_pca(str(sample.run)), rows, matrix
@@ -48,7 +50,8 @@ def test_the_stage_scores_every_photo_with_that_model(
     model, rows, matrix = fitted
     scores = results.read_scores(sample.fit_pca().snapshot)
     assert len(set(scores["image_id"].to_pylist())) == len(scores)
-    found = results.match_scores(sample.fit_pca().snapshot, rows["image_id"].tolist())
+    by_id = scores.to_pandas().set_index("image_id")["scores"]
+    found = np.stack(by_id[rows["image_id"]].tolist())
     expected = model.transform(matrix)
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-5)
 
@@ -66,7 +69,8 @@ def test_the_model_is_read_back_as_it_was_fitted(pipeline: Pipeline) -> None:
     assert described["components"] == 2
     assert described["arrays"]["components"] == [2, 1280]
     assert {path.name for path in pipeline.find_table("pca").iterdir()} == {
-        "_manifest.json", "figures", "model.json", "model.npz", "pca_features.csv", "scores",
+        "_manifest.json", "figures", "model.json", "model.npz", "pca_features.csv", "photos",
+        "scores",
     }  # fmt: skip
 
 
@@ -106,8 +110,16 @@ def test_other_labels_draw_the_split_anew(tmp_path: Path) -> None:
     groups = []
     for level in (2, 3):  # the color's folder, then the fruit's, as LABEL_LEVEL says
         labels = [path.split("/")[-level] for path in frames]
-        photos = pa.table({"path": frames, "label": labels, "image_id": frames})
-        with run_stage(str(tmp_path), manifest.PCA) as stage:
-            _, sides = split_photos(stage, photos, Parameters())
+        images = pa.Table.from_pylist(
+            [{"path": path, "label": label} for path, label in zip(frames, labels, strict=True)],
+            schema=IMAGES.schema,
+        )
+        with run_stage(str(tmp_path), manifest.PCA) as stage, Planner() as planner:
+            plan.load_catalog(planner, [images])
+            planner.define("decoded", "SELECT *, photo AS position, sha256(path) AS id FROM images")
+            planner.define("decoded", "SELECT *, unhex(id) AS image_id FROM decoded")
+            plan.find_distinct(planner)
+            split_photos(stage, planner, Parameters())
+            sides = planner.read("SELECT * FROM split")
         groups.append({group.split("/")[0] for group in sides["group"].to_pylist()})
     assert groups == [{"Blue", "Red"}, {"Plum"}]
