@@ -12,15 +12,27 @@ from pyspark.sql import SparkSession
 
 from harness.reference import SAMPLE
 from helpers.parameters import Parameters
+from helpers.run import results
+from helpers.run.manifest import Run
 from helpers.stages import classify, featurize, ingest, pca, preprocess
 from helpers.stages.classify import Classified
 from helpers.stages.featurize import Featurized
 from helpers.stages.ingest import Ingested
 from helpers.stages.pca import PcaResult
 from helpers.stages.preprocess import Preprocessed
+from helpers.stages.stage import StageResult
+from helpers.storage.location import locate
 
 #: where a snapshot holds the files of the table that it is named after
 SNAPSHOTS = {"images": "images", "splits": "sides", "pca": "scores", "classify": "predictions"}
+
+_PHOTOS = """
+SELECT i.path, lower(hex(d.image_id)) AS image_id, r.reason, r.attempt
+FROM images AS i
+LEFT JOIN decoded AS d ON d.photo = i.photo
+LEFT JOIN rejected AS r ON r.photo = i.photo
+ORDER BY i.photo
+"""
 
 
 @dataclass(frozen=True)
@@ -82,6 +94,16 @@ class Pipeline:
         if name == "photos":
             return self.find_table("pca") / name
         return self.find_table(name) / SNAPSHOTS.get(name, "")
+
+    def read_photos(self, result: StageResult) -> list[dict[str, Any]]:
+        """Read what became of each photo of the catalog, by path.
+
+        ``image_id`` is null where the photo was not decoded, ``reason`` and ``attempt`` where it
+        was.
+        """
+        with results.plan_decoded(Run(locate(str(self.run))), result.record) as planner:
+            rows: list[dict[str, Any]] = planner.read(_PHOTOS).to_pylist()
+        return rows
 
     def list_parts(self, name: str) -> list[Path]:
         """List the parts of a table in parts."""

@@ -1,6 +1,7 @@
 """The classifier's metrics follow from its predictions, and the saved one gives the same ones."""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +22,7 @@ from helpers.spark import classifiers
 from helpers.stages import classify
 from helpers.stages.classify import Classified
 from helpers.storage.json_object import read_json
+from helpers.storage.location import Location
 
 
 @pytest.fixture(scope="module")
@@ -52,16 +54,29 @@ def fruits(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
     return pipeline
 
 
+def read_predictions(result: Classified) -> pd.DataFrame:
+    """Read the prediction of each path."""
+    rows: pd.DataFrame = results.read_predictions(result.snapshot).to_pandas()
+    return rows
+
+
+def read_scores(result: Classified) -> pd.DataFrame:
+    """Read the scores, label and side of each distinct photo."""
+    rows: pd.DataFrame = results.read_scores(result.pca).to_pandas()
+    return rows
+
+
 def match_scores(result: Classified) -> tuple[pd.DataFrame, NDArray[np.float32]]:
     """Match the predictions with the scores that they were made from, one row per path."""
-    rows = result.predictions.to_pandas().merge(result.photos.to_pandas()[["path", "image_id"]])
-    return rows, results.match_scores(result.pca, rows["image_id"].tolist())
+    photos = pd.read_parquet(f"{result.pca.location.uri}/photos")[["path", "image_id"]]
+    rows = read_predictions(result).merge(photos).merge(read_scores(result)[["image_id", "scores"]])
+    return rows, np.stack(rows["scores"].tolist())
 
 
 def select_measured(result: Classified) -> pd.DataFrame:
     """Select the predictions that are measured: test photos, each once, by its first path."""
-    first: pd.DataFrame = result.photos.select(["path"]).to_pandas()
-    return first.merge(result.predictions.to_pandas()).query("side == 'test'")
+    first = read_scores(result)[["path"]]
+    return first.merge(read_predictions(result)).query("side == 'test'")
 
 
 def test_the_sample_is_recognized_far_above_chance(classified: Classified) -> None:
@@ -72,7 +87,7 @@ def test_the_sample_is_recognized_far_above_chance(classified: Classified) -> No
 
 
 def test_every_decoded_path_has_a_prediction(sample: Pipeline, classified: Classified) -> None:
-    predictions = classified.predictions.to_pandas()
+    predictions = read_predictions(classified)
     pixels = pd.read_parquet(sample.find_table("pixels"), columns=["path"])
     assert sorted(predictions["path"]) == sorted(pixels["path"])
     assert predictions["probability"].between(1 / 16, 1).all()
@@ -87,7 +102,7 @@ def test_the_metrics_follow_from_the_predictions(classified: Classified) -> None
     assert stated["accuracy"] == pytest.approx(accuracy, abs=1e-6)
     f1 = metrics.f1_score(rows["label"], rows["predicted"], average="macro")
     assert stated["macro_f1"] == pytest.approx(f1, abs=1e-6)
-    train = classified.photos.to_pandas().query("side == 'train'")
+    train = read_scores(classified).query("side == 'train'")
     assert stated["fitted_photos"] == len(train)
     commonest = (rows["label"] == train["label"].value_counts().sort_index().idxmax()).mean()
     assert stated["baselines"]["majority_class"]["accuracy"] == pytest.approx(commonest, abs=1e-6)
@@ -100,9 +115,9 @@ def test_the_metrics_follow_from_the_predictions(classified: Classified) -> None
 
 def test_photos_of_the_gap_have_predictions_and_count_in_no_metric(sample: Pipeline) -> None:
     result = sample.classify()
-    sides = result.predictions.to_pandas()["side"].value_counts()
+    sides = read_predictions(result)["side"].value_counts()
     assert sides["gap"] > 0
-    distinct = result.photos.to_pandas()["side"].value_counts()
+    distinct = read_scores(result)["side"].value_counts()
     assert result.record.metrics["tested_photos"] == distinct["test"]
     assert result.record.metrics["fitted_photos"] == distinct["train"]
     assert result.confusion.to_numpy().sum() == distinct["test"]
@@ -162,7 +177,7 @@ def test_a_label_that_no_training_photo_has_is_tested_and_never_predicted(
     plum = result.per_class.loc["Plum"]
     assert (plum["recall"], plum["f1"], plum["photos"]) == (0, 0, 2)
     assert result.metrics.accuracy <= 0.5
-    assert len(result.predictions) == 22
+    assert len(read_predictions(result)) == 22
 
 
 @pytest.mark.parametrize("names", [("007", "NA"), ("index", "label")])
@@ -176,14 +191,14 @@ def test_labels_stay_the_text_they_are(names: tuple[str, str], fruits: Pipeline)
     for table in (result.per_class, result.confusion, result.confusion.T):
         assert table.index.tolist() == list(names)
         assert table.columns.tolist() in (list(names), ["precision", "recall", "f1", "photos"])
-    assert set(result.predictions["label"].to_pylist()) == set(names)
+    assert set(read_predictions(result)["label"]) == set(names)
 
 
 def test_one_component_is_enough(fruits: Pipeline) -> None:
     fitted = fruits.fit_pca(COMPONENTS=1)
     assert (fitted.snapshot.location / "figures" / "loadings.png").is_file()
     result = fruits.classify()
-    assert len(result.predictions) == 20
+    assert len(read_predictions(result)) == 20
     assert classify.embed_sample(result, seed=0).points.shape == (20, 2)
 
 
@@ -221,12 +236,17 @@ def test_the_session_plans_afterwards_as_it_did(
     fit = classifiers.fit
 
     def fit_and_note(
-        name: str, frame: DataFrame, target: str, labels: tuple[str, ...], seed: int
-    ) -> classifiers.Fit:
+        name: str,
+        frame: DataFrame,
+        target: str,
+        labels: Sequence[str],
+        seed: int,
+        scratch: Location,
+    ) -> Classifier:
         seen.append(fruits.spark.conf.get(adaptive))
         if fails:
             raise ValueError("no fit")
-        return fit(name, frame, target, labels, seed)
+        return fit(name, frame, target, labels, seed, scratch)
 
     fruits.fit_pca(COMPONENTS=2)
     monkeypatch.setattr(classifiers, "fit", fit_and_note)

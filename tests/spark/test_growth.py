@@ -6,10 +6,12 @@ import pandas as pd
 import pytest
 from harness.pipeline import Pipeline
 
+from helpers import load_features
 from helpers.models.logistic_regression import LogisticRegression
 from helpers.run import results
 from helpers.run.manifest import StaleError
 from helpers.stages.pca import PcaResult
+from helpers.stages.stage import StageError
 
 
 def read_csv(fitted: PcaResult) -> pd.DataFrame:
@@ -33,7 +35,7 @@ def test_a_rerun_computes_nothing(sample: Pipeline) -> None:
 def test_a_rerun_gives_the_same_results(sample: Pipeline) -> None:
     first, second = sample.classify(), sample.classify()
     assert first.metrics == second.metrics
-    assert first.predictions == second.predictions
+    assert results.read_predictions(first.snapshot) == results.read_predictions(second.snapshot)
     pd.testing.assert_frame_equal(first.confusion, second.confusion)
 
 
@@ -58,7 +60,7 @@ def test_a_removed_photo_is_in_no_count_fit_or_file(pipeline: Pipeline) -> None:
     gone, *_ = pipeline.add_photos("Kiwi", 5)
     pipeline.add_photos("Limes", 5)
     pipeline.ingest()
-    removed = pipeline.preprocess().photos.to_pylist()[0]
+    removed = pipeline.read_photos(pipeline.preprocess())[0]
     assert removed["path"] == gone
     pipeline.featurize()
     both = pipeline.fit_pca(COMPONENTS=2)
@@ -84,12 +86,12 @@ def test_a_changed_photo_is_decoded_anew_and_its_old_features_are_not_used(
     changed, *_ = pipeline.add_photos("Kiwi", 5)
     pipeline.add_photos("Limes", 5)
     pipeline.ingest()
-    old = pipeline.preprocess().photos.to_pylist()[0]
+    old = pipeline.read_photos(pipeline.preprocess())[0]
     pipeline.featurize()
     pipeline.draw_photo(changed, 80, 80)
     pipeline.ingest()
     decoded = pipeline.preprocess()
-    new = decoded.photos.to_pylist()[0]
+    new = pipeline.read_photos(decoded)[0]
     assert decoded.new == 1
     assert new["path"] == old["path"] == changed
     assert new["image_id"] != old["image_id"]
@@ -142,7 +144,8 @@ def test_an_input_named_by_its_fingerprint_is_read_in_its_own_lineage(
     assert many["pca"] != few["pca"]
     named = pipeline.classify(PCA=few["pca"])
     assert named.record.lineage == few | {"classify": named.record.lineage["classify"]}
-    assert set(named.predictions["label"].to_pylist()) == {"Limes", "Kiwi"}
+    predictions = results.read_predictions(named.snapshot)
+    assert set(predictions["label"].to_pylist()) == {"Limes", "Kiwi"}
     assert pipeline.read_manifest()["fingerprints"]["pca"] == few["pca"]
     assert pipeline.read_manifest()["counts"]["images"] == 12
 
@@ -171,7 +174,7 @@ def test_a_deleted_part_is_made_again(pipeline: Pipeline) -> None:
     pipeline.add_photos("Limes", 3)
     pipeline.run_to_features()
     for table in ("pixels", "features"):
-        [part] = pipeline.find_table(table).iterdir()
+        [part] = pipeline.list_parts(table)
         before = pd.read_parquet(part)
         part.unlink()
         if table == "pixels":
@@ -185,11 +188,11 @@ def test_a_snapshot_that_lost_a_file_is_made_again(pipeline: Pipeline) -> None:
     pipeline.add_photos("Limes", 6)
     pipeline.run_to_features()
     assert pipeline.fit_pca(COMPONENTS=2).new
-    for table, name in (("images", "images.parquet"), ("pca", "model.npz")):
+    for table, name in (("images", "images/part-00000.parquet"), ("pca", "model.npz")):
         (pipeline.find_table(table) / name).unlink()
     with pytest.raises(FileNotFoundError, match="no whole snapshot"):
         pipeline.preprocess()
-    assert len(pipeline.ingest().catalog.images) == 6
+    assert pipeline.ingest().counts["images"] == 6
     assert pipeline.preprocess().new == 0
     assert pipeline.fit_pca(COMPONENTS=2).new
 
@@ -206,7 +209,38 @@ def test_a_damaged_part_is_named(pipeline: Pipeline) -> None:
     pipeline.add_photos("Limes", 3)
     pipeline.ingest()
     pipeline.preprocess()
-    [part] = pipeline.find_table("pixels").iterdir()
+    [part] = pipeline.list_parts("pixels")
     part.write_bytes(part.read_bytes()[:-100])
-    with pytest.raises(OSError, match=rf"damaged: .*{part.name} is no whole Parquet file"):
+    words = rf"damaged: .*{part.name} is no whole Parquet file"
+    assert pipeline.preprocess().new == 0  # its keys are in the index
+    with pytest.raises(StageError, match=words):
+        pipeline.featurize()
+    shutil.rmtree(part.parent / "_index")
+    with pytest.raises(OSError, match=words):
+        pipeline.preprocess()
+
+
+def test_a_deleted_index_changes_nothing(pipeline: Pipeline) -> None:
+    pipeline.add_photos("Limes", 5)
+    (pipeline.source / "Training" / "Limes" / "text.jpg").write_text("no photo")
+    pipeline.run_to_features()
+    before = pipeline.stat_files()
+    for table in ("pixels", "rejects", "features"):
+        shutil.rmtree(pipeline.find_table(table) / "_index")
+    assert [pipeline.preprocess().new, pipeline.featurize().new] == [0, 0]
+    after = pipeline.stat_files()
+    assert after == {name: stat for name, stat in before.items() if "_index" not in name}
+    pipeline.add_photos("Kiwi", 5)
+    pipeline.ingest()
+    assert [pipeline.preprocess().new, pipeline.featurize().new] == [5, 5]
+    assert load_features(str(pipeline.run)).labels.tolist() == ["Kiwi"] * 5 + ["Limes"] * 5
+
+
+def test_a_damaged_index_is_named(pipeline: Pipeline) -> None:
+    pipeline.add_photos("Limes", 3)
+    pipeline.ingest()
+    pipeline.preprocess()
+    [segment] = (pipeline.find_table("pixels") / "_index").iterdir()
+    segment.write_bytes(segment.read_bytes()[:-100])
+    with pytest.raises(OSError, match=rf"damaged: .*_index/{segment.name} is no whole Parquet"):
         pipeline.preprocess()

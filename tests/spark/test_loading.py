@@ -17,6 +17,7 @@ from harness.pipeline import Pipeline
 from harness.reference import ROOT
 
 from helpers import load_classifier, load_features, load_pca, load_predictions
+from helpers.run import results
 from helpers.run.manifest import CLASSIFY, FEATURIZE, PCA, RESULT_TABLES, Run, StaleError
 from helpers.storage.location import locate
 
@@ -33,13 +34,17 @@ features, labels, paths = load_features(run)
 scores = load_pca(run).transform(features)
 predicted = load_classifier(run).predict(scores)
 
+import pyarrow as pa, pyarrow.compute as pc
 from helpers.run import results
 from helpers.run.manifest import CLASSIFY, Run
 from helpers.storage.location import locate
-record = Run(locate(run)).require(CLASSIFY)
-photos = results.read_sides(Run(locate(run)), record)
-saved = results.match_scores(results.require_pca(Run(locate(run)), record),
-                             photos["image_id"].to_pylist())
+from helpers.storage.parquet import read_parquet
+pca = results.require_pca(Run(locate(run)), Run(locate(run)).require(CLASSIFY))
+files = results.list_parts(pca.location / results.PHOTOS)
+photos = pa.concat_tables(map(read_parquet, files)).sort_by("path")
+scored = results.read_scores(pca)
+row = pc.index_in(photos["image_id"], scored["image_id"].combine_chunks())
+saved = results.to_matrix(scored["scores"].take(row))
 classifier = load_classifier(run)
 
 def describe(paths, scores, **columns):
@@ -56,7 +61,7 @@ print(json.dumps({
 @pytest.fixture(scope="module")
 def predictions(sample: Pipeline) -> pd.DataFrame:
     """What Spark predicted in the sample's run, by path."""
-    rows: pd.DataFrame = sample.classify().predictions.to_pandas()
+    rows: pd.DataFrame = results.read_predictions(sample.classify().snapshot).to_pandas()
     return rows.set_index("path")
 
 

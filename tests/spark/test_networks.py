@@ -178,10 +178,10 @@ def test_a_backbone_equals_keras(tf: Any, backbone: str, layer: str) -> None:
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
-def test_imagenet_weights_are_of_the_network_that_a_weights_file_is_loaded_into(
+def test_a_backbone_says_if_keras_builds_another_graph_for_imagenet(
     tf: Any, backbone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Keras must not build another graph where it fetches the weights itself."""
+    """Then a weights file would give other features: the parameters refuse one."""
     from keras.src.utils import file_utils
 
     builder = getattr(tf.keras.applications, BACKBONES[backbone].builder)
@@ -192,7 +192,8 @@ def test_imagenet_weights_are_of_the_network_that_a_weights_file_is_loaded_into(
     fetched = str(tmp_path / "bare.weights.h5")
     monkeypatch.setattr(file_utils, "get_file", lambda *_, **__: fetched)
     whole = builder(weights="imagenet", **options)
-    assert [type(layer) for layer in whole.layers] == [type(layer) for layer in bare.layers]
+    same = [type(layer) for layer in whole.layers] == [type(layer) for layer in bare.layers]
+    assert same != BACKBONES[backbone].has_own_imagenet_graph
 
 
 def test_mobilenet_v3_scales_its_input_once(tf: Any) -> None:

@@ -15,7 +15,7 @@ from harness.pipeline import Pipeline
 from PIL import Image
 
 from helpers.photos.decode import Limits, decode_rgb, open_image
-from helpers.run.examples import Example, list_kinds, pick_examples
+from helpers.run.examples import PhotoSummary, summarize_photos
 from helpers.run.manifest import StaleError
 from helpers.stages import preprocess
 from helpers.stages.preprocess import Preprocessed, TooManyRejectsError
@@ -76,9 +76,9 @@ def find_first(photos: Pipeline) -> Path:
     return min((photos.source / "Training" / "Limes").iterdir())
 
 
-def map_reasons(result: Preprocessed) -> dict[str, str]:
+def map_reasons(photos: Pipeline, result: Preprocessed) -> dict[str, str]:
     """Map the file name of each rejected photo to the reason."""
-    rows = result.photos.to_pylist()
+    rows = photos.read_photos(result)
     return {row["path"].split("/")[-1]: row["reason"] for row in rows if row["reason"]}
 
 
@@ -87,8 +87,8 @@ def read_rejects(pipeline: Pipeline) -> pd.DataFrame:
     return pd.read_parquet(pipeline.find_table("rejects")).sort_values("attempt")
 
 
-def show_examples(result: Preprocessed, number: int) -> list[Example]:
-    return pick_examples(result.catalog, result.photos, result.pixels, number)
+def summarize(result: Preprocessed, examples: int) -> PhotoSummary:
+    return summarize_photos(result.run, result.record, examples, rejects=0)
 
 
 def test_a_photo_that_kills_its_worker_is_rejected_and_the_others_are_decoded(
@@ -121,7 +121,9 @@ def test_photos_that_vanish_shrink_or_grow_after_the_listing_are_unreadable(
     cut.write_bytes(cut.read_bytes()[:100])
     grown.write_bytes(grown.read_bytes() + b"more")
     result = photos.preprocess()
-    assert map_reasons(result) == dict.fromkeys([gone.name, cut.name, grown.name], "unreadable")
+    assert map_reasons(photos, result) == dict.fromkeys(
+        [gone.name, cut.name, grown.name], "unreadable"
+    )
     assert result.counts["pixels"] == 3
     details = read_rejects(photos).set_index("path")["detail"]
     assert "No such file" in details[f"Training/Limes/{gone.name}"]
@@ -134,7 +136,7 @@ def test_photos_that_vanish_shrink_or_grow_after_the_listing_are_unreadable(
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
 def test_a_photo_without_read_permission_is_unreadable(photos: Pipeline) -> None:
     find_first(photos).chmod(0)
-    assert map_reasons(photos.preprocess()) == {find_first(photos).name: "unreadable"}
+    assert map_reasons(photos, photos.preprocess()) == {find_first(photos).name: "unreadable"}
 
 
 def test_an_unreadable_photo_is_tried_again_by_every_run(photos: Pipeline) -> None:
@@ -172,8 +174,8 @@ def test_other_rejects_are_done_until_they_are_to_be_tried_again(pipeline: Pipel
     again = pipeline.preprocess(RETRY_REJECTS=True)
     assert (again.new, again.counts["rejects"]) == (2, {"empty": 1, "not_an_image": 1})
     assert list(read_rejects(pipeline)["attempt"]) == [1, 1, 2, 2]
-    current = again.photos.to_pandas().dropna(subset="reason")
-    assert list(current["attempt"]) == [2, 2]
+    attempts = [row["attempt"] for row in pipeline.read_photos(again)]
+    assert sorted(attempts, key=str) == [2, 2, None, None]
 
 
 def test_a_changed_limit_tries_all_again_under_another_fingerprint(pipeline: Pipeline) -> None:
@@ -182,7 +184,8 @@ def test_a_changed_limit_tries_all_again_under_another_fingerprint(pipeline: Pip
     pipeline.ingest()
     narrow = pipeline.preprocess(MAX_PIXELS=20_000)
     wide = pipeline.preprocess(MAX_PIXELS=40_000)
-    assert (map_reasons(narrow), map_reasons(wide)) == ({"large.png": "too_many_pixels"}, {})
+    reasons = [map_reasons(pipeline, result) for result in (narrow, wide)]
+    assert reasons == [{"large.png": "too_many_pixels"}, {}]
     assert narrow.record.lineage["pixels"] != wide.record.lineage["pixels"]
     assert wide.new == 3
 
@@ -201,7 +204,7 @@ def test_a_photo_beyond_a_limit_is_rejected(
     pipeline.add_photos("Limes", 1)
     path = pipeline.draw_photo("Training/Limes/long.png", 600, 150)
     pipeline.ingest()
-    assert map_reasons(pipeline.preprocess(**limit)) == {"long.png": reason}
+    assert map_reasons(pipeline, pipeline.preprocess(**limit)) == {"long.png": reason}
     [content] = read_rejects(pipeline)["content"]
     assert content == ((pipeline.source / path).read_bytes() if reads else None)
 
@@ -248,11 +251,18 @@ def test_kinds_and_examples_are_those_of_the_files(pipeline: Pipeline) -> None:
     Image.new("L", (100, 100)).save(pipeline.source / "Kiwi" / "c.png", compress_level=0)
     pipeline.ingest()
     result = pipeline.preprocess()
-    assert list(list_kinds(result.photos, result.pixels).items()) == [
-        ("PNG L 100 x 100", ["Kiwi/b.png", "Kiwi/c.png"]),
-        ("JPEG RGB 900 x 800", ["Kiwi/a.jpg"]),
+    kinds = pd.read_parquet(pipeline.find_table("pixels")).set_index("path")["kind"]
+    assert kinds.to_dict() == {
+        "Kiwi/a.jpg": "JPEG RGB 900 x 800",
+        "Kiwi/b.png": "PNG L 100 x 100",
+        "Kiwi/c.png": "PNG L 100 x 100",
+    }
+    summary = summarize(result, 3)
+    assert summary.kinds.to_numpy().tolist() == [
+        ["PNG L 100 x 100", 2],
+        ["JPEG RGB 900 x 800", 1],
     ]
-    shown = show_examples(result, 3)
+    shown = summary.examples
     assert [each.path for each in shown] == ["Kiwi/a.jpg", "Kiwi/b.png", "Kiwi/c.png"]
     large = shown[0]
     sizes = (large.file_size, large.file.size, large.stored.size)
@@ -267,10 +277,11 @@ def test_photos_that_were_removed_are_of_no_kind_and_not_shown(pipeline: Pipelin
     (pipeline.source / "Kiwi" / "a.png").unlink()
     pipeline.ingest()
     result = pipeline.preprocess()
-    assert list_kinds(result.photos, result.pixels) == {"PNG RGB 70 x 70": ["Kiwi/b.png"]}
-    assert [each.path for each in show_examples(result, 9)] == ["Kiwi/b.png"]
+    summary = summarize(result, 9)
+    assert summary.kinds.to_numpy().tolist() == [["PNG RGB 70 x 70", 1]]
+    assert [each.path for each in summary.examples] == ["Kiwi/b.png"]
     (pipeline.source / "Kiwi" / "b.png").unlink()
-    assert show_examples(result, 9) == []
+    assert summarize(result, 9).examples == []
 
 
 def test_odd_names_go_through(pipeline: Pipeline) -> None:
@@ -290,11 +301,12 @@ def test_every_file_of_the_odd_collection_ends_in_pixels_or_rejects(
     reference: Path, pipeline: Pipeline
 ) -> None:
     shutil.copytree(reference / "data" / "odd", pipeline.source / "odd")
-    listed = pipeline.ingest().catalog.images
+    listed = pipeline.ingest().counts["images"]
     result = pipeline.preprocess()
-    assert len(result.photos) == len(listed) > 200
-    assert result.counts["pixels"] + sum(result.counts["rejects"].values()) == len(result.photos)
-    broken = [row for row in result.photos.to_pylist() if "pngsuite/x" in row["path"]]
+    photos = pipeline.read_photos(result)
+    assert len(photos) == listed > 200
+    assert result.counts["pixels"] + sum(result.counts["rejects"].values()) == len(photos)
+    broken = [row for row in photos if "pngsuite/x" in row["path"]]
     passed = [row["path"] for row in broken if row["reason"] is None]
     assert len(broken) > 10
     assert passed == ["odd/pngsuite/xcsn0g01.png"]  # Pillow does not check its pixels' CRC
