@@ -31,6 +31,9 @@ class Backbone:
         name is a layer of the whole network.
     options
         Further arguments of the builder.
+    has_own_imagenet_graph
+        Whether Keras builds another graph where it fetches ImageNet's weights itself, so that a
+        weights file would give other features.
     """
 
     name: str
@@ -39,13 +42,14 @@ class Backbone:
     alphas: tuple[float, ...] = ()
     layers: tuple[str, ...] = (POOLED,)
     options: Mapping[str, Any] = field(default_factory=dict)
+    has_own_imagenet_graph: bool = False
 
 
 _ROWS = (
     Backbone("mobilenet_v2", "MobileNetV2", "mobilenet_v2", alphas=(0.35, 0.5, 0.75, 1.0)),
     Backbone("vgg16", "VGG16", "vgg16", layers=(POOLED, "fc2")),
     Backbone("resnet50", "ResNet50", "resnet"),
-    # V1 of EfficientNet differs by a layer where Keras loads ImageNet weights itself.
+    Backbone("efficientnet_b0", "EfficientNetB0", "efficientnet", has_own_imagenet_graph=True),
     Backbone("efficientnet_v2_b0", "EfficientNetV2B0", "efficientnet_v2"),
     Backbone("mobilenet_v3_large", "MobileNetV3Large", "mobilenet_v3", alphas=(0.75, 1.0)),
 )

@@ -279,6 +279,13 @@ class Parameters:
             raise ValueError(
                 f"LAYER of {self.BACKBONE} must be one of {layers}, got {self.LAYER!r}"
             )
+        is_fetched = self.WEIGHTS == "imagenet" and self.ENGINE == "openvino"
+        if backbone.has_own_imagenet_graph and not (is_fetched or self.WEIGHTS == "random"):
+            raise ValueError(
+                f"BACKBONE={self.BACKBONE!r} needs WEIGHTS='imagenet' with ENGINE='openvino' (Keras "
+                "builds another network for a weights file), got "
+                f"WEIGHTS={self.WEIGHTS!r} with ENGINE={self.ENGINE!r}"
+            )
         if self.ENGINE == "tensorflow" and self.PRECISION != "f32":
             raise ValueError(
                 f"PRECISION must be 'f32' with ENGINE='tensorflow', got {self.PRECISION!r}"

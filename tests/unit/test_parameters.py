@@ -133,6 +133,17 @@ def test_every_width_and_layer_of_a_backbone_is_accepted(backbone: Backbone) -> 
             Parameters(BACKBONE=backbone.name, ALPHA=alpha, LAYER=layer, WEIGHTS="random")
 
 
+@pytest.mark.parametrize(
+    "values", [{"WEIGHTS": "a.h5"}, {"WEIGHTS": "imagenet", "ENGINE": "tensorflow"}]
+)
+def test_a_network_that_keras_builds_otherwise_for_imagenet_takes_no_file(
+    values: dict[str, Any],
+) -> None:
+    Parameters(BACKBONE="efficientnet_b0", WEIGHTS="imagenet")
+    with pytest.raises(ValueError, match="BACKBONE='efficientnet_b0' needs WEIGHTS='imagenet'"):
+        Parameters(BACKBONE="efficientnet_b0", **values)
+
+
 def test_every_parameter_is_declared_by_a_notebook_and_explained() -> None:
     for field in fields(Parameters):
         assert set(field.metadata["notebooks"]) <= set(NOTEBOOKS)
