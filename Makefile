@@ -31,7 +31,7 @@ lint: $(DEV)  ## check style, types and the order of imports
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/mypy data_sample
+	MYPYPATH=data_sample $(BIN)/mypy data_sample
 	$(BIN)/lint-imports --no-cache
 
 .PHONY: lab
