@@ -282,7 +282,7 @@ class Parameters:
         is_fetched = self.WEIGHTS == "imagenet" and self.ENGINE == "openvino"
         if backbone.has_own_imagenet_graph and not (is_fetched or self.WEIGHTS == "random"):
             raise ValueError(
-                f"BACKBONE={self.BACKBONE!r} needs WEIGHTS='imagenet' with ENGINE='openvino', since "
+                f"BACKBONE={self.BACKBONE!r} needs WEIGHTS='imagenet' with ENGINE='openvino': "
                 "Keras builds another network for a weights file, got "
                 f"WEIGHTS={self.WEIGHTS!r} with ENGINE={self.ENGINE!r}"
             )

@@ -2,7 +2,8 @@
 
 An index consists of segments in ``_index``. A segment holds the key columns of some parts. Tasks
 write a segment for the parts that they wrote, and a stage merges small segments into large ones.
-Segments may be deleted at any time: a reader opens the parts that no segment covers.
+Segments may be deleted at any time: a reader opens the parts that no segment covers. A segment
+covers a part of the same name and length: a part that was deleted and written again may differ.
 """
 
 import hashlib
@@ -23,7 +24,7 @@ FOLDER = "_index"
 #: a position is ``part << ROW_BITS | row``
 ROW_BITS = 16
 
-_COVERS = b"covers"  # key of the schema metadata: names of the parts, and the number of rows
+_COVERS = b"covers"  # key of the schema metadata: names and lengths of the parts, number of rows
 _POSITION = pa.field("position", pa.int64())
 _PARTS_AT_ONCE = 64
 _MAX_SMALL = 16  # segments
@@ -39,7 +40,8 @@ class Segment:
     location
         Its file.
     names
-        Names of the parts that it covers; positions in it count them.
+        Names of the parts that it covers, empty where a part is gone or another one now; positions
+        in it count them.
     rows
         Number of its rows.
     """
@@ -51,11 +53,12 @@ class Segment:
 
 def list_parts(parts: Parts) -> tuple[list[str], list[Segment]]:
     """List the names of the parts, sorted, and the segments of the index, the largest first."""
-    files = [entry.path for entry in parts.location.list_files()]
-    places = [parts.location / file for file in files if file.startswith(f"{FOLDER}/part-")]
+    lengths = {entry.path: entry.length for entry in parts.location.list_files()}
+    places = [parts.location / file for file in lengths if file.startswith(f"{FOLDER}/part-")]
     with ThreadPoolExecutor(parts.location.concurrency) as pool:
-        segments = [found for found in pool.map(_open_segment, places) if found is not None]
-    return sorted(filter(is_part, files)), sorted(segments, key=lambda segment: -segment.rows)
+        opened = pool.map(lambda place: _open_segment(place, lengths), places)
+        segments = [segment for segment in opened if segment is not None]
+    return sorted(filter(is_part, lengths)), sorted(segments, key=lambda segment: -segment.rows)
 
 
 def read_keys(
@@ -129,12 +132,14 @@ def merge_segments(parts: Parts) -> None:
             segment.location.delete()
 
 
-def _open_segment(location: Location) -> Segment | None:
+def _open_segment(location: Location, lengths: Mapping[str, int]) -> Segment | None:
     try:
         covers = json.loads(read_schema_metadata(location)[_COVERS])
     except FileNotFoundError:  # merged or deleted since it was listed
         return None
-    return Segment(location, **covers)
+    pairs = zip(covers["names"], covers["lengths"], strict=True)
+    names = [name if lengths.get(name) == length else "" for name, length in pairs]
+    return Segment(location, names, covers["rows"])
 
 
 def _renumber(rows: pa.Table, taken: NDArray[np.int64]) -> pa.Table:
@@ -154,8 +159,9 @@ def _place(rows: pa.Table, number: int) -> pa.Table:
 
 def _write(parts: Parts, names: Sequence[str], keys: Sequence[pa.Table]) -> Location:
     table = pa.concat_tables(keys)
-    covers = json.dumps({"names": list(names), "rows": len(table)}).encode()
-    digest = hashlib.sha256("\n".join(names).encode()).hexdigest()[:20]
+    lengths = [(parts.location / name).length() for name in names]
+    covers = json.dumps({"names": list(names), "lengths": lengths, "rows": len(table)})
+    digest = hashlib.sha256(covers.encode()).hexdigest()[:20]
     location = parts.location / FOLDER / f"part-{digest}.parquet"
-    write_parquet(location, table.replace_schema_metadata({_COVERS: covers}))
+    write_parquet(location, table.replace_schema_metadata({_COVERS: covers.encode()}))
     return location

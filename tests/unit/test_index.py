@@ -266,3 +266,11 @@ def test_merged_segments_are_bounded_and_full_ones_are_left(
         expected = read_parts(table)
         patch.delattr(Parts, "read")
         assert load(table) == expected
+
+
+def test_a_part_that_was_written_again_with_other_rows_is_read_itself(table: Parts) -> None:
+    write_parts(table, [1, 2, 3])
+    write_part(table, 2, rows=1)  # under the same name, as after a part was deleted by hand
+    found = load(table)
+    assert found == read_parts(table)
+    assert len(found) == 7
