@@ -31,7 +31,7 @@ LEAKS = {
     "same fruit still lies on both sides, seen from another angle",
     "folder": "frames of the same fruit lie in the Training and in the Test folder, so a test "
     "photo often has a near twin on the training side",
-    "random": "neighbouring frames fall on both sides, so most test photos have a near twin on "
+    "random": "neighboring frames fall on both sides, so most test photos have a near twin on "
     "the training side",
 }
 
