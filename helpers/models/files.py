@@ -17,8 +17,7 @@ def save_model(
 ) -> None:
     """Write a model's arrays, and its description together with their shapes."""
     write_arrays(folder / ARRAYS, arrays)
-    shapes = {name: list(array.shape) for name, array in arrays.items()}
-    write_json(folder / DESCRIPTION, {**description, "arrays": shapes})
+    write_json(folder / DESCRIPTION, {**description, "arrays": _list_shapes(arrays)})
 
 
 def load_model(folder: Location) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
@@ -27,6 +26,15 @@ def load_model(folder: Location) -> tuple[dict[str, NDArray[Any]], dict[str, Any
     Raises
     ------
     OSError
-        If a file cannot be read or is damaged; the message names it.
+        If a file cannot be read or is damaged, or the two do not fit; the message names it.
     """
-    return read_arrays(folder / ARRAYS), read_json(folder / DESCRIPTION)
+    arrays, description = read_arrays(folder / ARRAYS), read_json(folder / DESCRIPTION)
+    shapes, described = _list_shapes(arrays), description.get("arrays")
+    if shapes != described:
+        uri = (folder / ARRAYS).uri
+        raise OSError(f"damaged: {uri} holds arrays of shapes {shapes}, not {described}")
+    return arrays, description
+
+
+def _list_shapes(arrays: Mapping[str, NDArray[Any]]) -> dict[str, list[int]]:
+    return {name: list(array.shape) for name, array in arrays.items()}
