@@ -3,7 +3,8 @@
     python docs/generate.py [PROJECT]
 
 From ``helpers/parameters.py``: the README's table of parameters, and the cell of each notebook
-that is tagged ``parameters``. From ``helpers/run/schemas.py``: ``docs/tables.md``.
+that is tagged ``parameters``. From ``helpers/run/schemas.py`` and the reasons in
+``helpers/photos/decode.py``: ``docs/tables.md``.
 """
 
 import json
@@ -18,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from helpers.parameters import A_RESULT, A_URI, NOTEBOOKS, Parameters
+from helpers.photos.decode import REASONS
 from helpers.run.schemas import TABLES, Table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -145,7 +147,10 @@ def format_literal(value: Any) -> str:
 
 def format_tables(tables: dict[str, Table]) -> str:
     """Format the page of a run's tables."""
-    return "\n".join([TABLES_HEAD, *(format_section(*named) for named in tables.items())])
+    sections = (format_section(*named) for named in tables.items())
+    reasons = ((f"`{reason}`", meaning) for reason, meaning in REASONS.items())
+    closing = f"### Reasons in rejects\n\n{format_table(('reason', 'meaning'), reasons)}"
+    return "\n".join([TABLES_HEAD, *sections, closing])
 
 
 def format_section(name: str, table: Table) -> str:

@@ -93,7 +93,7 @@ REJECTS = Table(
         _LENGTH,
         _MODIFIED,
         Column("image_id", pa.string(), "SHA-256 of the photo's bytes; null where not read"),
-        Column("reason", pa.string(), "why, in one word out of a fixed list"),
+        Column("reason", pa.string(), "why, in one word of the list at the end of this page"),
         Column("detail", pa.string(), "why, in a sentence"),
         Column("attempt", pa.int32(), "1 for the first try, 2 for the second, ..."),
         Column("content", pa.binary(), "the photo's bytes; null where they could not be read"),

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from helpers.parameters import NOTEBOOKS, Parameters, declared
+from helpers.photos.decode import REASONS
 from helpers.run.schemas import TABLES
 
 ROOT = Path(__file__).parents[2]
@@ -98,3 +99,5 @@ def test_the_page_of_tables_has_each_column_of_each_table() -> None:
         for column in table.columns:
             assert f"| `{column.name}` |" in sections[name]
             assert column.meaning in sections[name]
+    for reason, meaning in REASONS.items():
+        assert f"| `{reason}` | {meaning} |" in page
