@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +38,16 @@ def build(folder: Path) -> dict[str, Any]:
     Raises
     ------
     RefusedError
-        If the weights do not fit the network.
+        If the weights do not fit the network, or the engine is not installed.
     """
+    spec = NetworkSpec(**json.loads((folder / SPEC).read_text()))
+    if spec.engine == "tensorflow" and find_spec("tensorflow") is None:
+        raise RefusedError(
+            "ENGINE='tensorflow' needs TensorFlow: run `pip install '.[tensorflow]'` in the "
+            "project's folder"
+        )
     import keras
 
-    spec = NetworkSpec(**json.loads((folder / SPEC).read_text()))
     weights = folder / WEIGHTS
     if spec.engine == "openvino":
         # Channels last, OpenVINO's backend puts transposes around each layer: a third of the speed.

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from helpers.backbones import BACKBONES, POOLED, SAMPLE
-from helpers.network import store
+from helpers.network import export, store
 from helpers.network.export import RefusedError, build, draw_weights
 from helpers.network.inference import OpenvinoEngine, load_engine
 from helpers.network.spec import (
@@ -469,6 +469,16 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
         file["layers/conv2d/vars/0"][0, 0, 0, 0] = np.nan
     with pytest.raises(RefusedError, match="WEIGHTS must be finite numbers, and Conv1/"):
         build(folder)
+
+
+def test_an_engine_that_is_not_installed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, _ = specify_network(Parameters(ENGINE="tensorflow"), pixels="")
+    (tmp_path / store.SPEC).write_text(json.dumps(spec.to_json()))
+    monkeypatch.setattr(export, "find_spec", lambda _: None)
+    with pytest.raises(RefusedError, match="ENGINE='tensorflow' needs TensorFlow: run `pip"):
+        build(tmp_path)
 
 
 def test_random_weights_follow_the_seed(tmp_path: Path) -> None:
