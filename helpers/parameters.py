@@ -53,7 +53,8 @@ def _is_fingerprint(value: str) -> bool:
 
 
 def _is_weights(value: str) -> bool:
-    return value in ("sample", "imagenet", "random") or value.partition("#")[0].endswith(".h5")
+    named = value in ("sample", "imagenet", "random")
+    return named or re.fullmatch(r"[^#]*\.h5(#sha256=[0-9a-fA-F]{64})?", value) is not None
 
 
 def _is_component_count(value: float) -> bool:
@@ -187,7 +188,10 @@ class Parameters:
     )
     WEIGHTS: str = _parameter(
         "sample",
-        Rule("'sample', 'imagenet', 'random' or a URI ending in .h5", _is_weights),
+        Rule(
+            "'sample', 'imagenet', 'random' or a URI ending in .h5 or .h5#sha256=DIGEST",
+            _is_weights,
+        ),
         "3",
         "weights of the network",
         networks=always,

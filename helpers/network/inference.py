@@ -84,8 +84,9 @@ class OpenvinoEngine:
         any_size = (self._batch, -1, -1, 3)
         if self._shape in (shape, any_size):
             return
-        self._request = None  # frees its memory before the next graph takes as much
-        self._shape = shape if self._shape is None else any_size
+        wanted = shape if self._shape is None else any_size
+        # Frees its memory before the next graph takes as much; a failure leaves nothing behind.
+        self._request = self._shape = None
         hint = self._openvino.Type.bf16 if self._precision == "bf16" else self._openvino.Type.f32
         settings = {
             "INFERENCE_NUM_THREADS": 1,
@@ -97,11 +98,12 @@ class OpenvinoEngine:
         }
         core = self._openvino.Core()
         model = core.read_model(*map(io.BytesIO, self._files))
-        model.reshape(list(self._shape))
+        model.reshape(list(wanted))
         compiled = core.compile_model(model, "CPU", settings)
         if compiled.get_property("INFERENCE_PRECISION_HINT") != hint:
             raise RuntimeError(f"PRECISION must be one this processor has, got {self._precision!r}")
         self._request = compiled.create_infer_request()
+        self._shape = wanted
 
     def _input_array(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
         """Return the network's input tensor as an array of this shape, to write photos to."""

@@ -135,9 +135,11 @@ def merge_segments(parts: Parts) -> None:
 def _open_segment(location: Location, lengths: Mapping[str, int]) -> Segment | None:
     try:
         covers = json.loads(read_schema_metadata(location)[_COVERS])
+        pairs = list(zip(covers["names"], covers["lengths"], strict=True))
     except FileNotFoundError:  # merged or deleted since it was listed
         return None
-    pairs = zip(covers["names"], covers["lengths"], strict=True)
+    except (KeyError, ValueError):  # of an earlier version: its parts are read instead
+        return None
     names = [name if lengths.get(name) == length else "" for name, length in pairs]
     return Segment(location, names, covers["rows"])
 

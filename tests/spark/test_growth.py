@@ -210,7 +210,7 @@ def test_a_damaged_part_is_named(pipeline: Pipeline) -> None:
     pipeline.ingest()
     pipeline.preprocess()
     [part] = pipeline.list_parts("pixels")
-    part.write_bytes(part.read_bytes()[:-100])
+    part.write_bytes(part.read_bytes()[:-4] + b"lost")  # of the same length: the index covers it
     words = rf"damaged: .*{part.name} is no whole Parquet file"
     assert pipeline.preprocess().new == 0  # its keys are in the index
     with pytest.raises(StageError, match=words):

@@ -281,6 +281,17 @@ def test_features_do_not_depend_on_the_size_met_first(sample: Pipeline) -> None:
     check_bits_in_any_order(find_sample_network(sample))
 
 
+def test_a_graph_that_cannot_be_compiled_fails_each_time_alike(
+    sample: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reused worker meets the same error again, not what the first one left behind."""
+    engine = OpenvinoEngine(find_sample_network(sample))
+    monkeypatch.setattr(engine, "_files", (b"no graph", b""))
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="Unable to read the model"):
+            engine.compute(golden.decode_photos()[:1])
+
+
 @needs_bf16
 def test_bf16_is_near_float32_and_another_network(photos: Pipeline) -> None:
     exact, rough = photos.featurize(), photos.featurize(PRECISION="bf16")

@@ -14,7 +14,7 @@ from helpers.run.parts import Parts
 from helpers.run.planner import Planner
 from helpers.storage.local import LocalLocation
 from helpers.storage.location import Location
-from helpers.storage.parquet import read_schema_metadata
+from helpers.storage.parquet import read_parquet, read_schema_metadata, write_parquet
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -97,6 +97,17 @@ def test_rows_are_found_without_an_index(table: Parts) -> None:
     for number in range(70):  # more than are read at once
         write_part(table, number)
     assert len(read_parts(table)) == 210
+    assert load(table) == read_parts(table)
+
+
+@pytest.mark.parametrize("metadata", [{}, {"covers": '{"names": [], "rows": 1}'}])
+def test_a_segment_that_says_not_what_it_covers_covers_nothing(
+    table: Parts, metadata: dict[str, str]
+) -> None:
+    write_parts(table, [1, 2])
+    [segment] = list_segments(table)
+    keys = read_parquet(segment).replace_schema_metadata(metadata)
+    write_parquet(segment, keys)
     assert load(table) == read_parts(table)
 
 

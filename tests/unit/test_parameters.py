@@ -47,6 +47,9 @@ def test_the_defaults_are_accepted() -> None:
         ("LAYER", "fc1"),
         ("WEIGHTS", "imagenette"),
         ("WEIGHTS", "weights.keras"),
+        ("WEIGHTS", "w.h5#sha256="),
+        ("WEIGHTS", "w.h5#sha256=abc"),
+        ("WEIGHTS", "w.h5#other"),
         ("ENGINE", "onnx"),
         ("PRECISION", "f16"),
         ("SPLIT", "stratified"),
@@ -101,7 +104,7 @@ def test_components_are_an_int_or_a_share(components: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "weights", ["imagenet", "random", "/a/w.h5", "s3://b/w.weights.h5", "w.h5#sha256=00"]
+    "weights", ["imagenet", "random", "/a/w.h5", "s3://b/w.weights.h5", f"w.h5#sha256={64 * '0'}"]
 )
 def test_weights_are_a_name_or_a_uri(weights: str) -> None:
     assert Parameters(WEIGHTS=weights).fingerprint_inputs("networks")["WEIGHTS"] == weights
