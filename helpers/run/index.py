@@ -116,6 +116,16 @@ def merge_segments(parts: Parts) -> None:
         return
     covered = {name for segment in segments if segment not in small for name in segment.names}
     left = [name for name in names if name not in covered]
+    written: set[Location] = set()
+    if left:
+        written = _write_merged(parts, left, small)
+    for segment in small:
+        if segment.location not in written:
+            segment.location.delete()
+
+
+def _write_merged(parts: Parts, left: Sequence[str], small: Sequence[Segment]) -> set[Location]:
+    """Write segments for the parts in ``left``; return their files."""
     keys = read_keys(parts, {name: number for number, name in enumerate(left)}, small)
     table = pa.concat_tables(keys).sort_by("position")
     written: set[Location] = set()
@@ -127,9 +137,7 @@ def merge_segments(parts: Parts) -> None:
         shifted = pa.array(some["position"].to_numpy() - (first << ROW_BITS))
         column = some.schema.get_field_index("position")
         written.add(_write(parts, left[first:last], [some.set_column(column, _POSITION, shifted)]))
-    for segment in small:
-        if segment.location not in written:
-            segment.location.delete()
+    return written
 
 
 def _open_segment(location: Location, lengths: Mapping[str, int]) -> Segment | None:

@@ -7,9 +7,11 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import PurePath
 from typing import Any
 
 from helpers.storage.json_object import read_json, write_json
+from helpers.storage.local import TEMPORARY
 from helpers.storage.location import Location
 
 MANIFEST = "_manifest.json"
@@ -49,7 +51,9 @@ class Snapshot:
 
     def finish(self, manifest: Mapping[str, Any]) -> None:
         """Declare the draft whole."""
-        files = sorted(entry.path for entry in self.location.list_files())
+        found = (entry.path for entry in self.location.list_files())
+        # What a killed task was writing is no file of the snapshot.
+        files = sorted(path for path in found if not PurePath(path).name.startswith(TEMPORARY))
         write_json(self.location / MANIFEST, {**manifest, FILES: files})
 
 

@@ -305,8 +305,10 @@ def _write_tables(confusions: Confusions, labels: tuple[str, ...], to: Location)
     shown = sorted({*labels, *(true for true, _ in confusions)})
     per_class = tabulate_classes(confusions, shown)
     confusion = count_confusions(confusions, shown)
-    (to / PER_CLASS).write(per_class.to_csv(index_label="label").encode())
-    (to / CONFUSION).write(confusion.to_csv(index_label="label").encode())
+    for name, table in ((PER_CLASS, per_class), (CONFUSION, confusion)):
+        # A field is quoted that holds a character of the line's end, so a label may hold "\r".
+        text = table.to_csv(index_label="label", lineterminator="\r\n")
+        (to / name).write(text.encode())
     save_figure(draw_confusion(confusion), to / FIGURES / "confusion_matrix.png")
     save_figure(draw_per_class(per_class), to / FIGURES / "per_class.png")
 

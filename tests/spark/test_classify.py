@@ -180,7 +180,7 @@ def test_a_label_that_no_training_photo_has_is_tested_and_never_predicted(
     assert len(read_predictions(result)) == 22
 
 
-@pytest.mark.parametrize("names", [("007", "NA"), ("index", "label")])
+@pytest.mark.parametrize("names", [("007", "NA"), ("index", "label"), ("a\rb", 'c"d,e')])
 def test_labels_stay_the_text_they_are(names: tuple[str, str], fruits: Pipeline) -> None:
     training = fruits.source / "Training"
     for fruit, name in zip(("Limes", "Kiwi"), names, strict=True):

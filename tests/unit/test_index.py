@@ -242,6 +242,14 @@ def test_few_segments_are_left_as_they_are(table: Parts) -> None:
     assert list_segments(table) == before
 
 
+def test_segments_of_parts_that_are_gone_are_deleted(table: Parts) -> None:
+    write_parts(table, *([number] for number in range(20)))
+    for name in table.list_names():
+        (table.location / name).delete()
+    merge_segments(table)
+    assert list_segments(table) == []
+
+
 def test_many_small_segments_are_merged_with_the_same_rows(table: Parts) -> None:
     """Parts that no segment covered are in the index after that, and deleted parts are not."""
     write_parts(table, *([number, 100 + number] for number in range(20)))

@@ -57,6 +57,14 @@ def test_a_snapshot_that_lost_a_file_no_longer_counts(table: LocalLocation) -> N
     assert find_snapshot(table, FINGERPRINT) is None
 
 
+def test_what_a_killed_task_left_is_no_file_of_a_snapshot(table: LocalLocation) -> None:
+    draft = draft_snapshot(table, FINGERPRINT, "run1")
+    (draft.location / "scores" / "_tmp-1").write(b"")
+    draft.finish({})
+    (draft.location / "scores" / "_tmp-1").delete()
+    assert find_snapshot(table, FINGERPRINT) is not None
+
+
 def test_the_first_of_several_snapshots_by_name_counts(table: LocalLocation) -> None:
     for run in ("20200101T000002-b", "20200101T000001-c", "20200101T000002-a"):
         draft_snapshot(table, FINGERPRINT, run).finish({"run": run})
