@@ -60,6 +60,10 @@ def load_classifier(run_uri: str, fingerprint: str = CURRENT) -> Classifier:
     ------
     StaleError
         If 05 has not finished, or not on what the stages before it finished last.
+    FileNotFoundError
+        If files of the result were deleted.
+    OSError
+        If a file is damaged.
     ValueError
         If the run has no such result.
     """

@@ -166,6 +166,10 @@ def load_pca(run_uri: str, fingerprint: str = CURRENT) -> PCA:
     ------
     StaleError
         If 04 has not finished, or not on what the stages before it finished last.
+    FileNotFoundError
+        If files of the result were deleted.
+    OSError
+        If a file is damaged.
     ValueError
         If the run has no such result.
     """

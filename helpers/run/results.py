@@ -281,7 +281,7 @@ def load_features(run_uri: str, fingerprint: str = CURRENT) -> FeatureSet:
 
 
 def load_predictions(run_uri: str, fingerprint: str = CURRENT) -> pa.Table:
-    """Load the predictions of a run: one row per photo, sorted by path.
+    """Load the predictions of a run: one row per decoded photo, sorted by path.
 
     Columns: ``path``, ``label``, ``side``, ``predicted``, ``probability`` (0 to 1).
 
@@ -296,6 +296,10 @@ def load_predictions(run_uri: str, fingerprint: str = CURRENT) -> pa.Table:
     ------
     StaleError
         If 05 has not finished, or not on what the stages before it finished last.
+    FileNotFoundError
+        If files of the result were deleted.
+    OSError
+        If a file is damaged.
     ValueError
         If the run has no such result.
     """

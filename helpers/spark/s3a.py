@@ -3,7 +3,7 @@
 The stages do without it, since their tasks read and write with ``storage``. A cluster has its own.
 """
 
-import os
+from helpers.storage.endpoint import read_endpoint
 
 PACKAGE = "org.apache.hadoop:hadoop-aws"
 
@@ -20,9 +20,15 @@ _SETTINGS = {
 
 
 def make_options() -> dict[str, str]:
-    """Make Spark's options: ``s3://`` as ``s3a://``, AWS_ENDPOINT_URL, bounded retries."""
+    """Make Spark's options: ``s3://`` as ``s3a://``, AWS_ENDPOINT_URL, bounded retries.
+
+    Raises
+    ------
+    ValueError
+        If the endpoint holds a user name or a password.
+    """
     settings = dict(_SETTINGS)
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    endpoint = read_endpoint()
     if endpoint:
         settings |= {
             "fs.s3a.endpoint": endpoint,

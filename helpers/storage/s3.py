@@ -26,6 +26,7 @@ from botocore.exceptions import (
 from typing_extensions import override
 
 from helpers.storage.base import Entry, Location
+from helpers.storage.endpoint import read_endpoint
 
 ATTEMPTS = 5
 CONNECT_SECONDS = 3
@@ -265,6 +266,6 @@ def _create_client() -> Any:
         max_pool_connections=32,
     )
     try:
-        return boto3.Session().client("s3", config=settings)
+        return boto3.Session().client("s3", config=settings, endpoint_url=read_endpoint())
     except ValueError as error:
         raise OSError(f"AWS_ENDPOINT_URL must be like http://host:port: {error}") from error

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from helpers.spark.s3a import make_options, read_credentials
+from helpers.storage.s3 import _create_client
 
 PREFIX = "spark.hadoop.fs.s3a"
 KEYS = {"AWS_ACCESS_KEY_ID": "a key", "AWS_SECRET_ACCESS_KEY": "a secret"}
@@ -51,6 +52,16 @@ def test_options_hold_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in KEYS.items():
         monkeypatch.setenv(name, value)
     assert not set(KEYS.values()) & set(make_options().values())
+
+
+def test_an_endpoint_with_a_password_is_refused_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://user:hunter2@127.0.0.1:1")
+    for read in (make_options, _create_client.__wrapped__):
+        with pytest.raises((ValueError, OSError), match="must hold no user name") as refused:
+            read()
+        assert "hunter2" not in str(refused.value)
 
 
 def test_credentials_of_the_environment_are_read_with_their_token(
